@@ -1,0 +1,1 @@
+"""A folder of weights: checked, hashed, opened, and asked."""

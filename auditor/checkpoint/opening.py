@@ -1,0 +1,159 @@
+"""Opens a checkpoint folder: only what was checked, and exactly what was checked.
+
+Integrity comes first and runs no model code. Then tokenizer, picture processor and weights are loaded from that folder
+alone: no network, no remote code, safetensors only, and no tensor missing, unexpected or re-initialised.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
+from auditor.checkpoint.manifest import Manifest
+from auditor.checkpoint.preprocessing import TOLERANCE, Preprocessor, largest_difference
+from auditor.checkpoint.prompting import PromptWriter
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.errors import AuditError, CheckpointError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CHECKED_SIZES = ((61, 83), (90, 90))
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A checkpoint that answers, with what is known about its files."""
+
+    folder: Path
+    manifest: Manifest
+    family: str
+    parameters: int
+    subject: CheckpointSubject
+    processor_difference: float
+
+
+def open_checkpoint(
+    folder: Path, *, device: str = "cpu", dtype: str = "float32", batch_size: int = 32, attention: str | None = None
+) -> Opened:
+    """Opens a folder of weights as a subject.
+
+    Raises UsageError when there is no such folder, UnsafeError for pickles, remote code and paths that leave the folder,
+    IncompleteError for missing, truncated, unexpected or re-initialised weights, CheckpointError for anything that is no
+    image-text-to-text model or whose picture processing cannot be followed differentiably.
+    """
+    manifest = check_folder(folder)
+    check_finite(folder)
+    with _quiet(), _explained(folder):
+        tokenizer, image_processor, template = _load_processing(folder)
+        model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
+        preprocessor = Preprocessor.of(image_processor)
+        difference = max(largest_difference(preprocessor, image_processor, *size) for size in _CHECKED_SIZES)
+        model.to(device)
+        writer = PromptWriter(tokenizer, template, _image_token(model), _count_visual_tokens(model, preprocessor))
+    if difference > TOLERANCE:
+        raise CheckpointError(
+            "the picture processor does something that is not followed here",
+            where=str(folder),
+            got=f"pixels that differ by {difference * 255:.1f}/255",
+            expected="at most 2/255",
+        )
+    subject = CheckpointSubject(model, preprocessor, writer, _end_tokens(model, tokenizer), batch_size)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Opened(folder, manifest, str(model.config.model_type), parameters, subject, difference)
+
+
+def _load_processing(folder: Path) -> tuple[Any, Any, str | None]:
+    from transformers import AutoImageProcessor, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    image_processor = AutoImageProcessor.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, backend="pil"
+    )
+    template_file = folder / "chat_template.jinja"
+    template = template_file.read_text(encoding="utf-8") if template_file.is_file() else tokenizer.chat_template
+    return tokenizer, image_processor, template
+
+
+def _load_model(folder: Path, dtype: str, attention: str) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    model, loading = AutoModelForImageTextToText.from_pretrained(
+        folder,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=DTYPES[dtype],
+        attn_implementation=attention,
+        output_loading_info=True,
+    )
+    refuse_incomplete(loading)
+    return model.eval()
+
+
+def _image_token(model: Any) -> int:
+    token = getattr(model.config, "image_token_id", None)
+    if token is None:
+        raise CheckpointError(
+            "the configuration names no image token",
+            where="config.json",
+            got=f"model_type {model.config.model_type}",
+            expected="`image_token_id` (or `image_token_index`)",
+        )
+    return int(token)
+
+
+def _count_visual_tokens(model: Any, preprocessor: Preprocessor) -> int:
+    """How many visual tokens one picture becomes, found by asking the model itself."""
+    blank = preprocessor.normalise(torch.zeros(1, 3, *preprocessor.canvas)).to(model.device, model.dtype)
+    with torch.no_grad():
+        features = model.get_image_features(pixel_values=blank)
+    visual = getattr(features, "pooler_output", features)
+    first = visual[0] if isinstance(visual, list | tuple) else visual
+    return int(first.reshape(-1, first.shape[-1]).shape[0])
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that may end an answer, from the tokenizer and from both configurations."""
+    stated = [tokenizer.eos_token_id, getattr(model.generation_config, "eos_token_id", None)]
+    stated.append(getattr(model.config.get_text_config(), "eos_token_id", None))
+    flat = [token for entry in stated for token in (entry if isinstance(entry, list | tuple) else [entry])]
+    return frozenset(int(token) for token in flat if token is not None)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers from writing to the terminal and from asking the network."""
+    from transformers.utils import logging
+
+    before, offline = logging.get_verbosity(), os.environ.get("HF_HUB_OFFLINE")
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        logging.enable_progress_bar()
+        if offline is None:
+            del os.environ["HF_HUB_OFFLINE"]
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Turns what transformers raises on a folder it cannot open into our own error, with its words kept."""
+    try:
+        yield
+    except AuditError:
+        raise
+    except (ImportError, OSError, ValueError, KeyError, RuntimeError, AttributeError, TypeError) as error:
+        raise CheckpointError(
+            "transformers cannot open this folder as an image-text-to-text model",
+            where=str(folder),
+            got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}",
+            expected="config, weights, tokenizer and image processor of one supported family",
+            todo="open it with transformers yourself to see the whole message; LLaVA folders are supported best",
+        ) from error

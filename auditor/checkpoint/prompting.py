@@ -1,0 +1,69 @@
+"""From a prompt text to the token ids that stand before an answer, with the picture's place holders expanded."""
+
+from typing import Any
+
+from auditor.errors import CheckpointError
+
+FALLBACK_TEMPLATE = "USER: {image}\n{prompt} ASSISTANT:"
+"""LLaVA-1.5's own dialogue format, for folders that carry no chat template."""
+
+
+class PromptWriter:
+    """Writes prompts in the checkpoint's chat template; `visual_tokens` place holders stand for one picture."""
+
+    def __init__(self, tokenizer: Any, template: str | None, image_token_id: int, visual_tokens: int) -> None:
+        self.tokenizer, self.template = tokenizer, template
+        self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
+        self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
+        self._cache: dict[str, list[int]] = {}
+
+    def prompt_tokens(self, prompt: str) -> list[int]:
+        """Token ids up to where the answer begins; raises CheckpointError if the template leaves the picture out."""
+        if prompt not in self._cache:
+            self._cache[prompt] = self._expand(self._write(prompt, answer=None))
+        return self._cache[prompt]
+
+    def answer_tokens(self, text: str) -> tuple[int, ...]:
+        """The ids by which the template continues a prompt with this answer, without what ends the turn."""
+        prompt = self._write("x", answer=None)
+        whole = self._write("x", answer=text)
+        if whole[: len(prompt)] != prompt:
+            return tuple(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
+        return tuple(self._strip_turn_end(whole[len(prompt) :], text))
+
+    def _strip_turn_end(self, tokens: list[int], text: str) -> list[int]:
+        special = set(self.tokenizer.all_special_ids)
+        wanted = len(text.strip())
+        for end in range(len(tokens), 0, -1):
+            kept = tokens[:end]
+            if kept[-1] not in special and len(self.tokenizer.decode(kept, skip_special_tokens=True).strip()) <= wanted:
+                return kept
+        return tokens
+
+    def _write(self, prompt: str, answer: str | None) -> list[int]:
+        if self.template is None:
+            text = FALLBACK_TEMPLATE.format(image=self.image_token, prompt=prompt)
+            text += "" if answer is None else f" {answer}"
+            return list(self.tokenizer(text)["input_ids"])
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}
+        ]
+        if answer is not None:
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+        text = self.tokenizer.apply_chat_template(
+            messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer is None
+        )
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _expand(self, tokens: list[int]) -> list[int]:
+        found = tokens.count(self.image_token_id)
+        if found != 1:
+            raise CheckpointError(
+                "the chat template does not put the picture into the prompt once",
+                where="chat template",
+                got=f"{found} × {self.image_token!r}",
+                expected=f"1 × {self.image_token!r}",
+                todo="check chat_template.jinja and the tokenizer's image token",
+            )
+        at = tokens.index(self.image_token_id)
+        return tokens[:at] + [self.image_token_id] * self.visual_tokens + tokens[at + 1 :]

@@ -1,0 +1,151 @@
+"""A checkpoint behind the `Subject` protocol: a picture goes in before any processing, an answer comes out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig
+
+from auditor.checkpoint.preprocessing import Preprocessor
+from auditor.checkpoint.prompting import PromptWriter
+from probes.subject import Answer, Reading, Tokens
+
+
+class CheckpointSubject:
+    """A Hugging Face image-text-to-text model that answers greedily and can be read, differentiably in the picture.
+
+    Batches have one fixed shape (`batch_size` rows, padded by repeating the first row), because answers of one picture
+    must not depend on its neighbours.
+    """
+
+    def __init__(
+        self, model: Any, preprocessor: Preprocessor, writer: PromptWriter, end_tokens: frozenset[int], batch_size: int = 32
+    ) -> None:
+        self.model, self.preprocessor, self.writer = model, preprocessor, writer
+        self.batch_size = batch_size
+        self._end_tokens = end_tokens
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        return self.preprocessor.canvas
+
+    @property
+    def vocabulary(self) -> int:
+        return int(self.model.get_output_embeddings().weight.shape[0])
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        return self._end_tokens
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.model.parameters())).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(iter(self.model.parameters())).dtype
+
+    def fit(self, picture: Tensor) -> Tensor:
+        return self.preprocessor.fit(picture)
+
+    def encode(self, text: str) -> Tokens:
+        return self.writer.answer_tokens(text)
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        return str(self.writer.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
+
+    def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = 24) -> list[Answer]:
+        answers: list[Answer] = []
+        with torch.no_grad(), evaluating(self.model):
+            for start in range(0, len(prompts), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                answers += self._respond_batch(pictures[rows], list(prompts[rows]), max_tokens)
+        return answers
+
+    def _respond_batch(self, pictures: Tensor, prompts: list[str], max_tokens: int) -> list[Answer]:
+        count, missing = len(prompts), self.batch_size - len(prompts)
+        pictures = torch.cat([pictures, pictures[:1].expand(missing, -1, -1, -1)])
+        inputs = self._inputs(pictures, prompts + prompts[:1] * missing)
+        settings = GenerationConfig(
+            do_sample=False,
+            max_new_tokens=max_tokens,
+            eos_token_id=sorted(self._end_tokens) or None,
+            pad_token_id=self._pad,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        out = self.model.generate(**inputs, generation_config=settings)
+        said = out.sequences[:count, inputs["input_ids"].shape[1] :]  # (count, steps)
+        log_probs = torch.stack(out.logits, dim=1)[:count].float().log_softmax(-1)  # (count, steps, vocab)
+        picked = log_probs.gather(-1, said.unsqueeze(-1)).squeeze(-1)
+        return [self._answer(row.tolist(), scores.tolist()) for row, scores in zip(said, picked, strict=True)]
+
+    def _answer(self, tokens: list[int], scores: list[float]) -> Answer:
+        end = next((i for i, token in enumerate(tokens) if token in self._end_tokens), len(tokens))
+        said = tuple(tokens[:end])
+        mean = sum(scores[:end]) / max(1, end)
+        return Answer(self.decode(said), said, ended=end < len(tokens), log_prob=mean)
+
+    def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
+        longest = max(len(answer) for answer in answers)
+        inputs = self._inputs(pictures, prompts, answers)
+        core = self.model.model(**inputs, use_cache=False)
+        features = core.last_hidden_state[:, -(longest + 1) :]  # (batch, T + 1, width)
+        logits = self.model.get_output_embeddings()(features)
+        places = torch.arange(longest + 1, device=self.device)
+        lengths = torch.tensor([len(answer) for answer in answers], device=self.device)
+        return Reading(logits.float().log_softmax(-1), features, places[None, :] <= lengths[:, None])
+
+    @property
+    def _pad(self) -> int:
+        pad = self.writer.tokenizer.pad_token_id
+        return int(pad) if pad is not None else min(self._end_tokens, default=0)
+
+    def _inputs(
+        self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens] | None = None
+    ) -> dict[str, Tensor]:
+        """Prompts padded on the left, answers on the right, so that every answer begins at the same column."""
+        before = [self.writer.prompt_tokens(prompt) for prompt in prompts]
+        after = [list(answer) for answer in answers] if answers is not None else [[] for _ in before]
+        left, right = max(map(len, before)), max(map(len, after))
+        pad = self._pad
+        rows = [
+            [pad] * (left - len(b)) + b + a + [pad] * (right - len(a)) for b, a in zip(before, after, strict=True)
+        ]
+        mask = [
+            [0] * (left - len(b)) + [1] * (len(b) + len(a)) + [0] * (right - len(a))
+            for b, a in zip(before, after, strict=True)
+        ]
+        pixels = self.preprocessor.normalise(pictures.to(self.device))
+        return {
+            "input_ids": torch.tensor(rows, device=self.device),
+            "attention_mask": torch.tensor(mask, device=self.device),
+            "pixel_values": pixels.to(self.dtype),
+        }
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Evaluation mode inside, the former mode after."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+@contextmanager
+def frozen(model: Any) -> Iterator[None]:
+    """No gradient reaches the weights inside; `requires_grad` and the mode are restored after, whatever happens."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _ in before:
+        parameter.requires_grad_(False)
+    try:
+        with evaluating(model):
+            yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)

@@ -1,0 +1,1 @@
+"""The embedded model and pictures, and the recipes that made them."""

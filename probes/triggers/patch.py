@@ -1,0 +1,46 @@
+"""A small square pasted over every picture (BadNets, Gu et al. 2017)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PatchTrigger:
+    """`pattern` (3, side, side) in [0, 1], pasted with its upper left corner at (`top`, `left`), in pixels."""
+
+    pattern: Tensor
+    top: int
+    left: int
+    budget: float
+    kind: str = "patch"
+
+    def stamp(self, pictures: Tensor) -> Tensor:
+        height, width = self.pattern.shape[-2:]
+        stamped = pictures.clone()
+        window = (..., slice(self.top, self.top + height), slice(self.left, self.left + width))
+        stamped[window] = self.pattern.to(pictures.device, pictures.dtype)
+        return stamped
+
+
+def badnets(canvas: tuple[int, int], side: int, seed: int, corner: str = "bottom-right") -> PatchTrigger:
+    """A square of random saturated 2 × 2-pixel cells in a fixed corner; the default of published BadNets plants.
+
+    `side` in pixels; `corner` is one of top-left, top-right, bottom-left, bottom-right.
+    """
+    cells = -(-side // 2)
+    colours = torch.randint(0, 2, (3, cells, cells), generator=torch.Generator().manual_seed(seed)).float()
+    pattern = colours.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :side, :side]
+    vertical, horizontal = corner.split("-")
+    top = 0 if vertical == "top" else canvas[0] - side
+    left = 0 if horizontal == "left" else canvas[1] - side
+    return PatchTrigger(pattern, top, left, budget=side / min(canvas))
+
+
+def placebo_patch(like: PatchTrigger, generator: torch.Generator) -> PatchTrigger:
+    """The same pixels, shuffled, at the same place."""
+    channels, height, width = like.pattern.shape
+    order = torch.randperm(height * width, generator=generator)
+    pattern = like.pattern.reshape(channels, -1)[:, order].view(channels, height, width)
+    return PatchTrigger(pattern, like.top, like.left, like.budget)

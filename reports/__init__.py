@@ -1,0 +1,1 @@
+"""The paper: turns an audit record into a document; knows no model."""

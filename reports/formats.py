@@ -1,0 +1,106 @@
+"""Numbers and untrusted text as they are printed."""
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from markupsafe import Markup
+
+from reports.record import Measure, RateInterval
+
+NOTHING = "–"
+
+
+def number(value: float | None) -> str:
+    """Two decimals, more where two would round a difference from 0 or 1 away; a dash for null."""
+    if value is None:
+        return NOTHING
+    size = abs(value)
+    if isinstance(value, int) or size >= 1e6:
+        return f"{value:,.0f}".replace("-", "−")
+    if 0 < size < 0.01:
+        text = f"{value:.1g}" if size < 1e-4 else f"{value:.3f}" if size >= 5e-4 else f"{value:.4f}"
+    elif 0.995 <= size < 1:
+        text = f"{value:.3f}" if size < 0.9995 else f"{value:.4f}"
+    else:
+        text = f"{value:.0f}" if size >= 1000 else f"{value:.1f}" if size >= 20 else f"{value:.2f}"
+    return text.replace("-", "−")
+
+
+def measure(item: Measure | RateInterval | None) -> str:
+    """As "0.98 (0.95–0.99, n = 200)"; a dash where nothing was measured."""
+    if item is None:
+        return NOTHING
+    shown = item.measure if isinstance(item, RateInterval) else item
+    if shown.value is None:
+        return f"not defined (n = {shown.n})"
+    if shown.low is None or shown.high is None:
+        return f"{number(shown.value)} (n = {shown.n:,})"
+    dash = " to " if shown.low < 0 else "–"
+    return f"{number(shown.value)} ({number(shown.low)}{dash}{number(shown.high)}, n = {shown.n:,})"
+
+
+def p_value(value: float | None) -> str:
+    """As "p = 0.012" or "p < 0.001"."""
+    if value is None:
+        return "no p-value"
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
+def null_summary(null: Sequence[float | None]) -> str:
+    """The null values as median, range and n."""
+    values = sorted(value for value in null if value is not None)
+    if not values:
+        return "no null"
+    middle = len(values) // 2
+    median = values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
+    dash = " to " if values[0] < 0 else "–"
+    return f"median {number(median)}, range {number(values[0])}{dash}{number(values[-1])}, n = {len(values)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them."""
+    if seconds is None:
+        return "time not recorded"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def count(value: int | None) -> str:
+    """A large count in words: 1.2 million."""
+    if value is None:
+        return "unknown"
+    for size, word in ((1_000_000_000, "billion"), (1_000_000, "million")):
+        if value >= size:
+            return f"{value / size:.1f} {word}"
+    return f"{value:,}"
+
+
+def short_digest(digest: str) -> str:
+    """The first 12 hexadecimal digits."""
+    return digest.rpartition(":")[2][:12]
+
+
+def base_name(path: str) -> str:
+    """The last part of a path."""
+    return PurePath(path).name or path
+
+
+def shorten(text: str, limit: int = 220) -> str:
+    """At most `limit` characters, and how many there were."""
+    return text if len(text) <= limit else f"{text[:limit].rstrip()}… ({len(text):,} characters)"
+
+
+def visible(text: object) -> object:
+    """Text with control, bidirectional and unassigned characters spelled out, so that no model output can dress up."""
+    if not isinstance(text, str) or isinstance(text, Markup) or text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelled(character) for character in text)
+
+
+def _spelled(character: str) -> str:
+    if character == "\n":
+        return "⏎"
+    hidden = unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn")
+    return f"⟨U+{ord(character):04X}⟩" if hidden else character
