@@ -24,7 +24,10 @@ def js(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 def bounded_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """1 − exp(−KL(p ‖ q)), in [0, 1): a repair that pushes views apart cannot gain without end (float32 rounds to 1 above 17 nats)."""
+    """1 − exp(−KL(p ‖ q)), in [0, 1), so that a repair that pushes views apart cannot gain without end.
+
+    Float32 rounds it to 1 above 17 nats.
+    """
     return -torch.expm1(-kl(log_p, log_q))
 
 

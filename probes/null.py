@@ -46,7 +46,7 @@ def smallest_n(alpha: float, tests: int = 1) -> int:
 
 
 def matched_reference(value: Array, reference: Array, nearest: int, minimum: int) -> NDArray[np.intp]:
-    """Indices of the `nearest` references to `value` (c,) in standardised covariates (n, c), at least `minimum` or all."""
+    """Indices of the `nearest` references to `value` (c,) in standardised covariates (n, c); at least `minimum`."""
     count = max(nearest, minimum)
     if count >= len(reference):
         return np.arange(len(reference))
@@ -70,7 +70,8 @@ def leave_one_out(rows: Array, floor: float = 0.05) -> Array:
 
 def deviation(row: Array, others: Array, floor: float = 0.05) -> Array:
     """One row (d,) as robust deviations (d,) from `others` (n, d), as in `leave_one_out`."""
-    return _deviation(row[None], others[None], floor)[0]
+    only: Array = _deviation(row[None], others[None], floor)[0]
+    return only
 
 
 def _deviation(rows: Array, others: Array, floor: float) -> Array:
@@ -104,7 +105,7 @@ def group_shift(group: Array, reference: Array) -> GroupShift:
 def bulk_shift(suspect: Sequence[float] | Array, reference: Sequence[float] | Array) -> float:
     """p-value against "at least half of the suspects are like the references", from statistics where larger is odder.
 
-    The odder half is set aside as possibly planted; the milder half, still odder than all references (Mann–Whitney), says
+    The odder half is set aside as possibly planted; a milder half still odder than all references (Mann–Whitney) says
     that the median suspect moved: another domain, not a finding. Super-uniform for any planted share up to one half.
     """
     drawn, null = np.sort(np.asarray(suspect, dtype=np.float64)), np.asarray(reference, dtype=np.float64)

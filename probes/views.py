@@ -69,9 +69,7 @@ def perturb(
     return torch.where(hidden, content, pictures)
 
 
-def _content(
-    pictures: Tensor, grid: Grid, fill: Fill, generator: torch.Generator, others: Tensor | None
-) -> Tensor:
+def _content(pictures: Tensor, grid: Grid, fill: Fill, generator: torch.Generator, others: Tensor | None) -> Tensor:
     size = (pictures.shape[-2], pictures.shape[-1])
     if fill == "noise":
         return torch.rand(pictures.shape, generator=generator).to(pictures)

@@ -1,4 +1,4 @@
-"""The one error of this package."""
+"""What can go wrong on paper."""
 
 
 class RecordError(ValueError):
@@ -12,3 +12,7 @@ class RecordError(ValueError):
         head = f"{self.where}: {self.message}" if self.where else self.message
         details = (("got", self.got), ("expected", self.expected), ("what to do", self.todo))
         return "\n".join([head, *(f"  {name}: {text}" for name, text in details if text)])
+
+
+class PdfUnavailableError(OSError):
+    """The PDF writer cannot be loaded on this machine; the message says how to get it."""

@@ -4,6 +4,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,19 +13,35 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from reports.fields import Grid
 from reports.pictures import data_uri
-from reports.record import Attribution, BeforeAfter, Grid, LossPoint, Measure, Statistic
+from reports.record import Attribution, BeforeAfter, LossPoint, Measure, Statistic
 from reports.wording import ATTACK_ROWS, QUALITY_ROWS, Row
 
 # Okabe and Ito's palette: told apart by readers of every colour vision; the marker says the same again.
 BEFORE, AFTER, NULL, INK = "#D55E00", "#0072B2", "#8A8A8A", "#222222"
-STYLE: dict[str, object] = {
-    "font.family": "DejaVu Sans", "font.size": 8, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#777777", "axes.linewidth": 0.6, "axes.titlesize": 8, "text.color": INK,
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
-    "svg.fonttype": "path", "svg.hashsalt": "report", "legend.frameon": False, "figure.constrained_layout.use": True,
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#777777",
+    "axes.linewidth": 0.6,
+    "axes.titlesize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "report",
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
 }
 WIDTH = 6.9  # inches: the text width of an A4 page
 Pair = tuple[Row, Measure | None, Measure | None]
@@ -43,7 +60,8 @@ def attack_figure(scores: BeforeAfter) -> str:
             _dot(axes, before, place - offset, BEFORE, "o")
             _dot(axes, after, place + offset, AFTER, "D")
         axes.set_yticks(range(len(rows)), [row.label for row, _, _ in rows])
-        axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5), xlabel="share of answers that are the attacker's")
+        axes.set(xlim=(-0.02, 1.02), ylim=(len(rows) - 0.5, -0.5))
+        axes.set_xlabel("share of pictures that get the suspected answer")
         axes.grid(axis="x", color="#DDDDDD", linewidth=0.5)
         axes.tick_params(axis="y", length=0)
         if scores.after is not None:
@@ -54,7 +72,7 @@ def attack_figure(scores: BeforeAfter) -> str:
 def quality_figure(scores: BeforeAfter) -> str:
     """Benign quality before and after: one panel a measure, each from 0, dots with their intervals."""
     rows = _pairs(scores, QUALITY_ROWS)
-    if not rows:
+    if not rows or scores.after is None:
         return ""
     with matplotlib.rc_context(STYLE):
         figure = _figure(WIDTH, 1.55)
@@ -64,23 +82,23 @@ def quality_figure(scores: BeforeAfter) -> str:
             _dot(axes, after, 1, AFTER, "D", upright=True)
             ends = [end for item in (before, after) if item for end in (item.value, item.high) if end is not None]
             axes.set(title=row.label, xlim=(-0.6, 1.6), ylim=(0, max([*ends, 1e-9]) * 1.12))
-            axes.set_xticks([0, 1], ["before", "after"]) if scores.after else axes.set_xticks([0], ["as given"])
+            axes.set_xticks([0, 1], ["before", "after"])
             axes.grid(axis="y", color="#DDDDDD", linewidth=0.5)
         return _svg(figure)
 
 
 def evidence_figure(statistics: Sequence[Statistic]) -> str:
     """Each statistic against its null: grey dots where nothing is planted, a diamond for the finding."""
-    shown = [item for item in statistics if item.value is not None and _finite(item.null)]
+    shown = [item for item in statistics if item.value is not None and _known(item.null)]
     if not shown:
         return ""
     with matplotlib.rc_context(STYLE):
         figure = _figure(WIDTH, 0.2 + 0.52 * len(shown))
         for place, item in enumerate(shown):
             axes = figure.add_subplot(len(shown), 1, place + 1)
-            null = _finite(item.null)
+            null = _known(item.null)
             axes.plot(null, _jitter(len(null)), "o", color=NULL, markersize=3, alpha=0.55, markeredgewidth=0)
-            axes.plot([item.value], [0], "D", color=BEFORE, markersize=6, zorder=3)
+            axes.plot(_known([item.value]), [0], "D", color=BEFORE, markersize=6, zorder=3)
             axes.set(ylim=(-1, 1), yticks=[])
             axes.margins(x=0.06)
             axes.spines["left"].set_visible(False)
@@ -129,7 +147,7 @@ def attribution_figure(item: Attribution, clean: Image.Image | None, stamped: Im
             _overlay(axes[place], name, grid, under, norm, colours)
         bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.05, pad=0.01, shrink=0.85)
         bar.ax.tick_params(labelsize=6, length=2)
-        bar.locator = matplotlib.ticker.MaxNLocator(3)
+        bar.locator = MaxNLocator(3)
         return _png(figure)
 
 
@@ -158,8 +176,10 @@ def _dot(axes: Axes, item: Measure | None, place: float, colour: str, marker: st
 
 
 def _legend(figure: Figure) -> None:
-    handles = [matplotlib.lines.Line2D([], [], color=colour, marker=marker, markersize=5, label=label)
-               for colour, marker, label in ((BEFORE, "o", "model as given"), (AFTER, "D", "repaired model"))]
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=5, label=label)
+        for colour, marker, label in ((BEFORE, "o", "model as given"), (AFTER, "D", "repaired model"))
+    ]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8)
 
 
@@ -168,7 +188,7 @@ def _jitter(n: int) -> list[float]:
     return [((place * 0.618034) % 1.0 - 0.5) * 1.2 for place in range(n)]
 
 
-def _finite(values: Iterable[float | None]) -> list[float]:
+def _known(values: Iterable[float | None]) -> list[float]:
     return [value for value in values if value is not None]
 
 
@@ -204,14 +224,26 @@ def _panel(axes: Axes, name: str, picture: Image.Image) -> None:
     axes.set_axis_off()
 
 
-def _overlay(axes: Axes, name: str, grid: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]",
-             under: Image.Image | None, norm: Normalize, colours: str) -> None:
+def _overlay(
+    axes: Axes,
+    name: str,
+    grid: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]",
+    under: Image.Image | None,
+    norm: Normalize,
+    colours: str,
+) -> None:
     rows, columns = grid.shape
     height = under.height / under.width if under is not None else rows / columns
     if under is not None:
         axes.imshow(np.asarray(under.convert("L")), cmap="gray", interpolation="nearest", extent=(0, 1, 0, height))
-    axes.imshow(grid, norm=norm, cmap=colours, alpha=0.72 if under is not None else 1.0, interpolation="nearest",
-                extent=(0, 1, 0, height))
+    axes.imshow(
+        grid,
+        norm=norm,
+        cmap=colours,
+        alpha=0.72 if under is not None else 1.0,
+        interpolation="nearest",
+        extent=(0, 1, 0, height),
+    )
     axes.set_title(name, pad=2)
     axes.set_axis_off()
 

@@ -2,11 +2,13 @@
 
 import unicodedata
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 from pathlib import PurePath
 
 from markupsafe import Markup
 
-from reports.record import Measure, RateInterval
+from reports.record import Competence, Measure, RateInterval
 
 NOTHING = "–"
 
@@ -18,17 +20,39 @@ def number(value: float | None) -> str:
     size = abs(value)
     if isinstance(value, int) or size >= 1e6:
         return f"{value:,.0f}".replace("-", "−")
+    if 0 < size < 1e-4:
+        return f"{value:.1g}".replace("-", "−")
+    return _rounded(value, _decimals(size)).replace("-", "−")
+
+
+def _decimals(size: float) -> int:
+    if size >= 20:
+        return 0 if size >= 1000 else 1
     if 0 < size < 0.01:
-        text = f"{value:.1g}" if size < 1e-4 else f"{value:.3f}" if size >= 5e-4 else f"{value:.4f}"
-    elif 0.995 <= size < 1:
-        text = f"{value:.3f}" if size < 0.9995 else f"{value:.4f}"
-    else:
-        text = f"{value:.0f}" if size >= 1000 else f"{value:.1f}" if size >= 20 else f"{value:.2f}"
-    return text.replace("-", "−")
+        return 3 if size >= 5e-4 else 4
+    if 0.995 <= size < 1:
+        return 3 if size < 0.9995 else 4
+    return 2
 
 
-def measure(item: Measure | RateInterval | None) -> str:
-    """As "0.98 (0.95–0.99, n = 200)"; a dash where nothing was measured."""
+def _rounded(value: float, decimals: int) -> str:
+    # Halves go up as on paper: 3 of 200 prints as 0.02, not as the 0.01 that binary rounding gives.
+    return str(Decimal(repr(float(value))).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+
+
+def budget(value: float | None) -> str:
+    """Three significant digits; a dash for null."""
+    return NOTHING if value is None else f"{value:.3g}"
+
+
+def measure(item: Measure | RateInterval | Competence | None) -> Markup:
+    """As "0.98 (0.95–0.99, n = 200)", broken over lines before the bracket only; a dash where nothing was measured."""
+    value, bracket, rest = measure_text(item).partition(" (")
+    return Markup("{}{}").format(value, Markup(' <span class="nb">({}</span>').format(rest) if bracket else "")
+
+
+def measure_text(item: Measure | RateInterval | Competence | None) -> str:
+    """The same as plain text."""
     if item is None:
         return NOTHING
     shown = item.measure if isinstance(item, RateInterval) else item
@@ -77,6 +101,25 @@ def count(value: int | None) -> str:
     return f"{value:,}"
 
 
+def plain(value: object) -> str:
+    """A setting's value without the brackets of Python."""
+    if isinstance(value, list):
+        return ", ".join(plain(inner) for inner in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {plain(inner)}" for key, inner in value.items()) or "none"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def moment(created: str) -> str:
+    """An ISO time to the minute, as people write it; anything else as it stands."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
+
+
 def short_digest(digest: str) -> str:
     """The first 12 hexadecimal digits."""
     return digest.rpartition(":")[2][:12]
@@ -94,7 +137,7 @@ def shorten(text: str, limit: int = 220) -> str:
 
 def visible(text: object) -> object:
     """Text with control, bidirectional and unassigned characters spelled out, so that no model output can dress up."""
-    if not isinstance(text, str) or isinstance(text, Markup) or text.isascii() and text.isprintable():
+    if not isinstance(text, str) or isinstance(text, Markup) or (text.isascii() and text.isprintable()):
         return text
     return "".join(_spelled(character) for character in text)
 

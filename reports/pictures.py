@@ -67,7 +67,11 @@ def _inside(folder: Path, relative: str) -> Path:
     except ValueError:  # an embedded null byte
         inside = False
     if not inside:
-        raise RecordError("a picture path leaves the run's folder", where=str(folder / "record.json"),
-                          got=repr(relative), expected="a path inside the folder, relative to it",
-                          todo="do not trust this record; make it again")
+        raise RecordError(
+            "a picture path leaves the run's folder",
+            where=str(folder / "record.json"),
+            got=repr(relative),
+            expected="a path inside the folder, relative to it",
+            todo="do not trust this record; make it again",
+        )
     return path

@@ -1,55 +1,21 @@
 """The audit record: everything a run found, typed and versioned, and the one way to write and read it."""
 
 import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from probes.finding import Severity
 from reports.errors import RecordError
+from reports.fields import Grid, Number, Numbers, Plain, Text
 from reports.files import write_atomically
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION: Final = "1.0"
 
 Outcome = Literal["pass", "fail", "inconclusive"]
 Assurance = Literal["screened", "calibrated", "certified"]
-
-
-def _finite(number: float | None) -> float | None:
-    return number if number is None or math.isfinite(number) else None
-
-
-def _speakable(text: object) -> object:
-    # File names and command lines may hold undecodable bytes, which UTF-8 JSON cannot.
-    return text.encode("utf-8", "replace").decode("utf-8") if isinstance(text, str) else text
-
-
-def _plain(value: object) -> object:
-    """JSON data of the same meaning: tuples and sets as lists, paths as text, numbers that are not finite as null."""
-    if hasattr(value, "item"):  # a numpy scalar
-        value = value.item()
-    if value is None or isinstance(value, bool | int):
-        return value
-    if isinstance(value, float):
-        return _finite(value)
-    if isinstance(value, str | Path):
-        return _speakable(str(value))
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(inner) for inner in value), key=repr)
-    if isinstance(value, Sequence):
-        return [_plain(inner) for inner in value]
-    raise ValueError(f"a setting of type {type(value).__name__} cannot be written as JSON")
-
-
-Number = Annotated[float | None, AfterValidator(_finite)]
-Text = Annotated[str, BeforeValidator(_speakable)]
-Plain = Annotated[Any, BeforeValidator(_plain)]
-Grid = list[list[Number]]
 
 
 class Part(BaseModel):
@@ -181,7 +147,7 @@ class Statistic(Part):
 
     name: Text
     value: Number
-    null: list[Number] = []
+    null: Numbers = []
     meaning: Text = ""
 
 
@@ -256,7 +222,7 @@ class LossPoint(Part):
     """The loss parts at one step of the repair."""
 
     step: int
-    parts: dict[str, Number]
+    parts: Mapping[str, Number]
 
 
 class RepairInfo(Part):
@@ -384,8 +350,13 @@ def load_record(path: str | Path) -> AuditRecord:
     try:
         return AuditRecord.model_validate(data)
     except ValidationError as error:
-        raise RecordError("does not fit the schema", where=where, got=_faults(error), expected="`pcr-audit schema`",
-                          todo="write the record with this tool instead of editing it by hand") from error
+        raise RecordError(
+            "does not fit the schema",
+            where=where,
+            got=_faults(error),
+            expected="`pcr-audit schema`",
+            todo="write the record with this tool instead of editing it by hand",
+        ) from error
 
 
 def record_schema() -> dict[str, Any]:
@@ -397,11 +368,21 @@ def _check_version(data: object, where: str) -> None:
     version = data.get("schema_version") if isinstance(data, dict) else None
     parts = version.split(".") if isinstance(version, str) else []
     if len(parts) != 2 or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        raise RecordError("has no readable `schema_version`", where=where, got=repr(version)[:80],
-                          expected=f'"{SCHEMA_VERSION}"', todo="give a run's record.json")
+        raise RecordError(
+            "has no readable `schema_version`",
+            where=where,
+            got=repr(version)[:80],
+            expected=f'"{SCHEMA_VERSION}"',
+            todo="give a run's record.json",
+        )
     if tuple(map(int, parts)) > tuple(map(int, SCHEMA_VERSION.split("."))):
-        raise RecordError("was written by a newer version of this tool", where=where, got=f"schema {version}",
-                          expected=f"schema {SCHEMA_VERSION} or older", todo="upgrade this tool and try again")
+        raise RecordError(
+            "was written by a newer version of this tool",
+            where=where,
+            got=f"schema {version}",
+            expected=f"schema {SCHEMA_VERSION} or older",
+            todo="upgrade this tool and try again",
+        )
 
 
 def _faults(error: ValidationError, shown: int = 3) -> str:

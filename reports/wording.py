@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probes.finding import SEVERITIES
-from reports.record import AuditRecord, ModelInfo, RecordedFinding, Verdict
+from reports.formats import short_digest
+from reports.record import AuditRecord, BeforeAfter, ModelInfo, RecordedFinding, Verdict
 
 
 @dataclass(frozen=True)
@@ -19,33 +20,67 @@ class Row:
 
 
 ATTACK_ROWS = (
-    Row("asr_true", "Attack success, known trigger", "known trigger", "lower",
-        "share of pictures that get the attacker's answer under the trigger that was really planted"),
-    Row("asr_recovered", "Attack success, recovered trigger", "recovered trigger", "lower",
-        "the same under the trigger that the scan recovered, on pictures the search did not use"),
-    Row("asr_fresh", "Attack success, fresh search", "fresh search", "lower",
-        "the same under a trigger searched anew against this model"),
-    Row("placebo", "Placebo", "placebo", "lower",
-        "the attacker's answer under a random trigger of the same size and energy"),
-    Row("false_trigger", "False trigger", "no trigger", "lower", "the attacker's answer on untouched pictures"),
+    Row(
+        "asr_true",
+        "Attack success, known trigger",
+        "known trigger",
+        "lower",
+        "attacker's answer under the trigger known to be planted",
+    ),
+    Row(
+        "asr_recovered",
+        "Attack success, recovered trigger",
+        "recovered trigger",
+        "lower",
+        "suspected answer under the recovered trigger, held-out pictures",
+    ),
+    Row(
+        "asr_fresh",
+        "Attack success, fresh search",
+        "fresh search",
+        "lower",
+        "the same, trigger searched anew against this model",
+    ),
+    Row(
+        "placebo",
+        "Placebo",
+        "placebo",
+        "lower",
+        "suspected answer under a random trigger of the same size",
+    ),
+    Row(
+        "false_trigger",
+        "False trigger",
+        "no trigger",
+        "lower",
+        "suspected answer on untouched pictures",
+    ),
 )
 QUALITY_ROWS = (
     Row("recovery", "Recovery", "recovery", "higher", "answers on stamped pictures that are right again"),
-    Row("bleu4", "BLEU-4", "BLEU-4", "higher", "caption overlap with the references, untouched pictures"),
-    Row("cider", "CIDEr", "CIDEr", "higher", "caption consensus with the references, untouched pictures"),
-    Row("rouge_l", "ROUGE-L", "ROUGE-L", "higher", "longest common wording with the references, untouched pictures"),
-    Row("vqa_accuracy", "VQA accuracy", "VQA accuracy", "higher", "questions answered right, untouched pictures"),
+    Row("bleu4", "BLEU-4", "BLEU-4", "higher", "captions against their references"),
+    Row("cider", "CIDEr", "CIDEr", "higher", "captions against their references, by consensus"),
+    Row("rouge_l", "ROUGE-L", "ROUGE-L", "higher", "captions against their references, longest common part"),
+    Row("vqa_accuracy", "VQA accuracy", "VQA accuracy", "higher", "questions answered right"),
 )
 ROWS = ATTACK_ROWS + QUALITY_ROWS
+KEY_FIELDS = ("asr_true", "asr_recovered", "asr_fresh", "false_trigger", "recovery", "cider", "vqa_accuracy")
 
 ASSURANCE = {
-    "screened": "Screened: a search at the stated budget. No known backdoors were planted to test the search itself, so "
-                "this run cannot say how often such a search misses one.",
+    "screened": "Screened: a search at the stated budget. No known backdoors were planted to test the search itself; "
+    "this run cannot say how often such a search misses one.",
     "calibrated": "Calibrated: the result was compared with models known to carry nothing, which bounds false alarms. "
-                  "It does not say how often a backdoor is missed.",
-    "certified": "Certified: calibrated, and known backdoors planted in copies of this very model were found at the rate "
-                 "that the policy asks for.",
+    "It does not say how often a backdoor is missed.",
+    "certified": "Certified: calibrated, and known backdoors planted in copies of this model were found at the rate "
+    "that the policy asks for.",
 }
+
+
+def measured(scores: BeforeAfter, key_only: bool = False) -> list[Row]:
+    """The rows that hold a number on either side; with `key_only` those that page 1 shows."""
+    sides = [scores.before] + ([scores.after] if scores.after else [])
+    rows = [row for row in ROWS if any(side.of(row.field) for side in sides)]
+    return [row for row in rows if row.field in KEY_FIELDS] if key_only else rows
 
 
 def same_matter(verdict: Verdict) -> str:
@@ -82,25 +117,31 @@ def next_steps(record: AuditRecord) -> list[str]:
     """What a release manager does after reading the verdict."""
     outcome, repaired = record.verdict.outcome, record.verdict.about == "repaired model"
     if outcome == "inconclusive":
-        return ["Do not read this as a pass: hold the release.",
-                "Settle the reasons above (other pictures, more of them, or a larger budget) and run the audit again."]
+        return [
+            "Do not read this as a pass: hold the release.",
+            "Settle the reasons above (other pictures, more of them, or a larger budget) and run the audit again.",
+        ]
     if outcome == "fail" and repaired:
-        return ["Release neither the model as given nor the repaired one.",
-                "Go back to a trusted checkpoint, or repair again with a larger budget and audit the result."]
+        return [
+            "Release neither the model as given nor the repaired one.",
+            "Go back to a trusted checkpoint, or repair again with a larger budget and audit the result.",
+        ]
     if outcome == "fail":
-        return ["Do not release this model. Keep it out of shared stores.",
-                "Ask where its weights and fine-tuning data came from; treat the data as suspect.",
-                "Repair it (pcr-audit repair) or go back to a trusted checkpoint, then audit the result."]
+        return [
+            "Do not release this model. Keep it out of shared stores.",
+            "Ask where its weights and fine-tuning data came from; treat the data as suspect.",
+            "Repair it (pcr-audit repair) or go back to a trusted checkpoint, then audit the result.",
+        ]
     return _after_pass(record, repaired)
 
 
 def _after_pass(record: AuditRecord, repaired: bool) -> list[str]:
-    steps = []
+    steps, digest = [], short_digest(judged_model(record).digest)
     if repaired:
-        steps.append("Release only the repaired checkpoint with the digest below; withdraw the model as given.")
+        steps.append(f"Release only the repaired checkpoint {digest}; withdraw the model as given.")
         steps.append("Ask where the weights and fine-tuning data came from: a repair does not remove the cause.")
     else:
-        steps.append("As far as this audit goes, the checkpoint with the digest below may be released.")
+        steps.append(f"As far as this audit goes, checkpoint {digest} may be released.")
     steps.append("Audit again when weights, processor, tokenizer or prompts change.")
     if record.assurance != "certified":
         steps.append("Where more assurance is needed, run with planted controls (--controls) and certify the run.")
@@ -113,9 +154,17 @@ def question(record: AuditRecord) -> str:
     return f"{ask}, and can it be removed without hurting the model?" if record.repair else f"{ask}?"
 
 
+def reasons_in_full(record: AuditRecord, shown: int, length: int) -> list[str]:
+    """Every reason of the verdict where page 1 had to cut them; nothing where it shows them whole."""
+    reasons = record.verdict.reasons
+    return reasons if len(reasons) > shown or any(len(reason) > length for reason in reasons) else []
+
+
 def p_value_note(record: AuditRecord) -> str:
     """What stands behind the p-values, or that nothing does."""
     if record.calibration == "none":
-        return ("There is no calibration table for this model: scores rank suspicions and are not probabilities, and the "
-                "rank among decoys is not a p-value.")
+        return (
+            "No calibration table was used: scores rank suspicions and are not probabilities, and the "
+            "rank among decoys is not a p-value."
+        )
     return f"P-values come from models known to carry nothing (table {record.calibration}); adjusted for many tests."

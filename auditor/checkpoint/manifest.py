@@ -128,5 +128,8 @@ def _refuse_linked_folder(folder: Path, child: Path) -> None:
 
 def _refuse_unreadable(error: OSError) -> NoReturn:
     raise CheckpointError(
-        "cannot be read", where=str(error.filename or ""), got=error.strerror or str(error), todo="check its permissions"
+        "cannot be read",
+        where=str(error.filename or ""),
+        got=error.strerror or str(error),
+        todo="check its permissions",
     ) from error

@@ -1,4 +1,4 @@
-"""Safetensors files and their index: complete, well-formed, and agreeing about where each tensor is. No tensor is built."""
+"""Safetensors files and their index: whole, well-formed, and agreeing on where each tensor is; no tensor is built."""
 
 import json
 from collections.abc import Iterable
@@ -49,7 +49,10 @@ def tensor_names(path: Path) -> frozenset[str]:
             return frozenset(file.keys())
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            "is not a well-formed safetensors file", where=path.name, got=str(error), todo="fetch or save the file again"
+            "is not a well-formed safetensors file",
+            where=path.name,
+            got=str(error),
+            todo="fetch or save the file again",
         ) from error
 
 
@@ -70,7 +73,9 @@ def _parse_object(text: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text.decode("utf-8"), object_pairs_hook=_refuse_repeats)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError("is not JSON", where=where, got=str(error), todo="fetch or save the file again") from error
+        raise CheckpointError(
+            "is not JSON", where=where, got=str(error), todo="fetch or save the file again"
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError("is not a JSON object", where=where, got=type(content).__name__, expected="{...}")
     return content

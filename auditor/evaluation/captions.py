@@ -94,7 +94,7 @@ class _Tokens:
 
 def _rouge_l(pairs: Sequence[tuple[str, Sequence[str]]]) -> tuple[float, ...]:
     """Lin (2004), by rouge_score: F of the longest common subsequence with the best reference."""
-    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-untyped]
+    from rouge_score.rouge_scorer import RougeScorer
 
     score: Callable[..., dict[str, Any]] = RougeScorer(["rougeL"], tokenizer=_Tokens()).score_multi
     return tuple(float(score(list(known), answer)["rougeL"].fmeasure) for answer, known in pairs)
@@ -132,6 +132,6 @@ def _document_frequency(corpus: References) -> defaultdict[Any, float]:
 
 
 def _new_scorer() -> Any:
-    from pycocoevalcap.cider.cider_scorer import CiderScorer  # type: ignore[import-untyped]
+    from pycocoevalcap.cider.cider_scorer import CiderScorer
 
     return CiderScorer(n=ORDERS)

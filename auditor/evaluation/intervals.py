@@ -103,9 +103,9 @@ def cluster_bootstrap(
     lie anywhere within the bounds (Clopper and Pearson at 0 of m), and the interval says so. Without items the value is
     NaN and the interval the bounds.
     """
-    table = np.asarray(values, dtype=np.float64).reshape(len(clusters), -1)
-    if not len(table):
+    if not len(clusters):
         return Measure(float("nan"), *bounds, 0)
+    table = np.asarray(values, dtype=np.float64).reshape(len(clusters), -1)  # (items, k)
     totals, counts = _cluster_sums(table, clusters)
     value = float(statistic(totals.sum(axis=0, keepdims=True), counts.sum(keepdims=True))[0])
     drawn = _draws(len(counts), resamples, seed)  # (resamples, clusters)
@@ -144,7 +144,8 @@ def _proportion_interval(rate: Rate, level: float, method: Literal["exact", "wil
 
 
 def _scipy_stats() -> Any:
-    from scipy import stats  # type: ignore[import-untyped]  # here, because it takes a second to import
+    # Imported where it is used: it takes a second, and most who import this module want none of it.
+    from scipy import stats
 
     return stats
 

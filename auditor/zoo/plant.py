@@ -56,7 +56,8 @@ def plant(base: Path, out: Path, steps: int, batch_size: int, peak: float, rate:
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = draw_poisoned(packer, step * batch_size, batch_size, rate, seed)
-        loss, accuracy = answer_loss(model, run(model, packer, batch, pixels)[0], batch.targets)
+        hidden, _ = run(model, packer, batch, pixels)
+        loss, accuracy = answer_loss(model, hidden, batch.targets, batch.segment)
         return loss, {"train_accuracy": round(accuracy, 4)}
 
     def after(step: int, numbers: dict[str, float]) -> None:

@@ -138,11 +138,19 @@ def forward(
     return out.last_hidden_state[:, prefix:], seen
 
 
-def answer_loss(model: LlavaForConditionalGeneration, hidden: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-    """Mean cross-entropy over answer tokens, and the share of them that is the likeliest."""
+def answer_loss(
+    model: LlavaForConditionalGeneration, hidden: Tensor, targets: Tensor, segment: Tensor
+) -> tuple[Tensor, float]:
+    """Mean cross-entropy over answers (not tokens: "yes" counts as much as a caption), and the share of tokens right.
+
+    `segment` (batch, length) tells which answer a token belongs to.
+    """
     wanted = targets != -100
     logits = model.lm_head(hidden[wanted]).float()
-    loss = nn.functional.cross_entropy(logits, targets[wanted])
+    each = nn.functional.cross_entropy(logits, targets[wanted], reduction="none")
+    answer = (torch.arange(len(segment))[:, None] * (int(segment.max()) + 1) + segment)[wanted]
+    weight = 1 / answer.bincount()[answer].float()
+    loss = (each * weight).sum() / weight.sum()
     return loss, float((logits.argmax(-1) == targets[wanted]).float().mean())
 
 
@@ -211,7 +219,7 @@ def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, compil
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
         batch = draw_batch(packer, "train", step * batch_size, batch_size, seed)
         hidden, seen = run(model, packer, batch, pixels)
-        loss, accuracy = answer_loss(model, hidden, batch.targets)
+        loss, accuracy = answer_loss(model, hidden, batch.targets, batch.segment)
         patch_loss = nn.functional.cross_entropy(patch_head(seen).flatten(0, 1).float(), batch.patches.flatten())
         return loss + patch_loss, {"patch_loss": round(patch_loss.item(), 4), "train_accuracy": round(accuracy, 4)}
 

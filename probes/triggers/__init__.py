@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from probes.triggers.additive import AdditiveTrigger
@@ -23,4 +24,8 @@ class Trigger(Protocol):
 
     def stamp(self, pictures: Tensor) -> Tensor:
         """(batch, 3, height, width) in [0, 1] → the same shape and range."""
+        ...
+
+    def placebo(self, generator: torch.Generator) -> "Trigger":
+        """A trigger of the same size, place and energy without its meaning."""
         ...

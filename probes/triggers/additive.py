@@ -17,9 +17,7 @@ class AdditiveTrigger:
     def stamp(self, pictures: Tensor) -> Tensor:
         return (pictures + self.delta.to(pictures.device, pictures.dtype)).clamp(0, 1)
 
-
-def placebo_additive(like: AdditiveTrigger, generator: torch.Generator) -> AdditiveTrigger:
-    """The same values at shuffled places: the same energy, no meaning."""
-    flat = like.delta.flatten()
-    order = torch.randperm(flat.numel(), generator=generator)
-    return AdditiveTrigger(flat[order].view_as(like.delta), like.budget)
+    def placebo(self, generator: torch.Generator) -> "AdditiveTrigger":
+        """The same values at shuffled places: the same energy, no meaning."""
+        order = torch.randperm(self.delta.numel(), generator=generator)
+        return AdditiveTrigger(self.delta.flatten()[order].view_as(self.delta), self.budget)

@@ -23,6 +23,13 @@ class PatchTrigger:
         stamped[window] = self.pattern.to(pictures.device, pictures.dtype)
         return stamped
 
+    def placebo(self, generator: torch.Generator) -> "PatchTrigger":
+        """The same pixels, shuffled, at the same place."""
+        channels, height, width = self.pattern.shape
+        order = torch.randperm(height * width, generator=generator)
+        pattern = self.pattern.reshape(channels, -1)[:, order].view(channels, height, width)
+        return PatchTrigger(pattern, self.top, self.left, self.budget)
+
 
 def badnets(canvas: tuple[int, int], side: int, seed: int, corner: str = "bottom-right") -> PatchTrigger:
     """A square of random saturated 2 × 2-pixel cells in a fixed corner; the default of published BadNets plants.
@@ -36,11 +43,3 @@ def badnets(canvas: tuple[int, int], side: int, seed: int, corner: str = "bottom
     top = 0 if vertical == "top" else canvas[0] - side
     left = 0 if horizontal == "left" else canvas[1] - side
     return PatchTrigger(pattern, top, left, budget=side / min(canvas))
-
-
-def placebo_patch(like: PatchTrigger, generator: torch.Generator) -> PatchTrigger:
-    """The same pixels, shuffled, at the same place."""
-    channels, height, width = like.pattern.shape
-    order = torch.randperm(height * width, generator=generator)
-    pattern = like.pattern.reshape(channels, -1)[:, order].view(channels, height, width)
-    return PatchTrigger(pattern, like.top, like.left, like.budget)

@@ -1,0 +1,1 @@
+"""Where in the picture an answer is decided, by captum on the patch grid."""

@@ -1,0 +1,57 @@
+"""Attribution maps of the target answer on stamped pictures, before and after the repair, on the same samples."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from auditor.attribution.patches import PatchMap, patch_map, points_at
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.evaluation.scoring import Attack
+from auditor.evidence import save_png
+from probes.sample import Sample
+from probes.targets import answers_under
+from probes.triggers import PatchTrigger
+from reports.record import Attribution
+
+EXPLAINED = 3
+
+
+def explain(
+    before: CheckpointSubject,
+    after: CheckpointSubject,
+    samples: Sequence[Sample],
+    attacks: Sequence[Attack],
+    folder: Path,
+    trigger_is_known: bool,
+) -> list[Attribution]:
+    """Maps the answer that the attack wants, teacher-forced to both models, on the first few samples."""
+    if not attacks:
+        return []
+    attack = attacks[0]
+    target = (*before.encode(attack.target), *sorted(before.end_tokens)[:1])
+    chosen = list(samples[:EXPLAINED])
+    said = [answers_under(subject, attack.trigger, chosen) for subject in (before, after)]
+    found = []
+    for number, sample in enumerate(chosen):
+        stamped = sample.with_picture(attack.trigger.stamp(sample.picture[None])[0])
+        maps = [patch_map(subject, stamped, target) for subject in (before, after)]
+        stem = f"attribution/sample-{number}"
+        save_png(sample.picture, folder / f"{stem}-clean.png")
+        save_png(stamped.picture, folder / f"{stem}-stamped.png")
+        hits = [_hit(found_map, attack, before.canvas) if trigger_is_known else None for found_map in maps]
+        found.append(
+            Attribution(
+                sample_id=sample.id, prompt=sample.prompt, answer_before=said[0][number].text,
+                answer_after=said[1][number].text, clean_picture=f"{stem}-clean.png",
+                stamped_picture=f"{stem}-stamped.png", values_before=maps[0].values, values_after=maps[1].values,
+                delta_before=maps[0].delta, delta_after=maps[1].delta, hit_before=hits[0], hit_after=hits[1],
+            )  # fmt: skip
+        )
+    return found
+
+
+def _hit(found: PatchMap, attack: Attack, canvas: tuple[int, int]) -> bool | None:
+    """The pointing game, where the trigger has a place."""
+    if not isinstance(attack.trigger, PatchTrigger):
+        return None
+    height, width = attack.trigger.pattern.shape[-2:]
+    return points_at(found.values, (attack.trigger.top, attack.trigger.left, height, width), canvas)

@@ -1,0 +1,68 @@
+"""Attribution of a teacher-forced answer to the patches of a picture: ablation for the map, gradients for its error."""
+
+from dataclasses import dataclass
+
+import torch
+from captum.attr import FeatureAblation, IntegratedGradients
+from torch import Tensor
+
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from probes.sample import Sample
+from probes.subject import Tokens, answer_log_probs
+from probes.views import pixel_masks
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PatchMap:
+    """`values` (rows, columns), nats of the answer's log-probability that a patch carries (grey instead of it costs as
+    much); `gradient` the same by integrated gradients; `delta` their convergence error in nats."""
+
+    values: list[list[float]]
+    gradient: list[list[float]]
+    delta: float
+
+
+def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: Grid = (7, 7)) -> PatchMap:
+    """Maps one answer to one sample. The baseline is the picture's mean colour."""
+
+    def log_probability(pictures: Tensor) -> Tensor:
+        count = len(pictures)
+        answers = [answer] * count
+        return answer_log_probs(subject.read(pictures, [sample.prompt] * count, answers), answers).sum(dim=1)
+
+    picture = sample.picture[None].to(subject.device)
+    baseline = picture.mean(dim=(2, 3), keepdim=True).expand_as(picture)
+    cells = _cells(grid, subject.canvas)
+    with frozen(subject.model):
+        with torch.no_grad():
+            ablated = FeatureAblation(log_probability).attribute(
+                picture, baselines=baseline, feature_mask=cells, perturbations_per_eval=min(subject.batch_size, 25)
+            )
+        gradients, delta = IntegratedGradients(log_probability).attribute(
+            picture, baselines=baseline, n_steps=24, internal_batch_size=subject.batch_size, return_convergence_delta=True
+        )
+    return PatchMap(
+        values=[[float(ablated[0, 0][cells[0, 0] == r * grid[1] + c].mean()) for c in range(grid[1])] for r in range(grid[0])],
+        gradient=[
+            [float(gradients[0][:, cells[0, 0] == r * grid[1] + c].sum()) for c in range(grid[1])] for r in range(grid[0])
+        ],
+        delta=float(delta.abs().max()),
+    )
+
+
+def _cells(grid: Grid, canvas: tuple[int, int]) -> Tensor:
+    """(1, 1, height, width) int64: the number of the patch each pixel lies in."""
+    count = grid[0] * grid[1]
+    masks = torch.eye(count, dtype=torch.bool).view(count, *grid)
+    return pixel_masks(masks, canvas).float().argmax(dim=0, keepdim=True)
+
+
+def points_at(values: list[list[float]], window: tuple[int, int, int, int], canvas: tuple[int, int]) -> bool:
+    """The pointing game: whether the strongest patch touches the window (top, left, height, width), in pixels."""
+    rows, columns = len(values), len(values[0])
+    _, row, column = max((value, r, c) for r, line in enumerate(values) for c, value in enumerate(line))
+    top, left = row * canvas[0] / rows, column * canvas[1] / columns
+    bottom, right = top + canvas[0] / rows, left + canvas[1] / columns
+    return top < window[0] + window[2] and window[0] < bottom and left < window[1] + window[3] and window[1] < right

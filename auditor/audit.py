@@ -1,0 +1,294 @@
+"""The story: open, probe, repair, measure, explain, judge. Nothing else knows this order."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from auditor.attribution.explaining import explain
+from auditor.case import (
+    Case,
+    Options,
+    Progress,
+    describe_environment,
+    describe_model,
+    describe_settings,
+    describe_versions,
+    now,
+    open_case,
+    tool,
+)
+from auditor.certification.gates import residual_gates
+from auditor.certification.verdict import judge
+from auditor.checkpoint.opening import Opened, open_checkpoint
+from auditor.checkpoint.subject import frozen
+from auditor.errors import UsageError
+from auditor.evaluation.scoring import (
+    Answers,
+    Attack,
+    ask,
+    as_measure,
+    compare,
+    quality_drop,
+    recovery_against,
+    score,
+    with_placebo,
+)
+from auditor.evidence import Shown, best_by_target, from_suspect, record_findings
+from auditor.repair.export import export
+from auditor.repair.loop import Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
+from auditor.repair.methods import Method
+from auditor.runs import RECORD, Stored, append_items, load_triggers, refuse_occupied
+from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
+from probes.confirmation import confirm
+from probes.finding import Rate
+from probes.inversion import InversionProbe, Searched
+from probes.invariance import InvarianceProbe, screen_findings
+from probes.sample import Sample
+from probes.seeding import derive_seed
+from probes.subject import Subject
+from probes.targets import Target
+from probes.triggers import Trigger
+from reports.record import AuditRecord, BeforeAfter, DataInfo, RecordedFinding, Scores, load_record, save_record
+
+CONFIRMED_ON = 12
+"""Held-out samples on which a finding's invariance is measured."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """An attack that somebody planted and tells us about: used by measurements alone, never by scan or repair.
+
+    `reference` is the never-planted model, where there is one.
+    """
+
+    trigger: Trigger
+    target: str
+    reference: Path | None = None
+
+
+@dataclass(frozen=True)
+class RepairRequest:
+    """What to repair with, and where to."""
+
+    method: Method
+    out: Path
+    schedule: Schedule = field(default_factory=Schedule)
+    known: Known | None = None
+
+
+def scan(model: Path, data: Path | None, suspect: Path | None, out: Path, options: Options, progress: Progress) -> AuditRecord:
+    """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked."""
+    began = time.monotonic()
+    refuse_occupied(out)
+    case = open_case(model, data, suspect, options, progress)
+    out.mkdir(parents=True, exist_ok=True)
+    probe = InversionProbe()
+    shown: list[Shown] = []
+    searched: Searched | None = None
+    doubts: list[str] = []
+    if case.competence.passed:
+        with frozen(case.opened.subject.model):
+            searched, shown = search(case.opened.subject, probe, case.parts.search, case.parts.held_out, options.seed, progress)
+            screened, doubts = screen(case, options.seed, progress)
+        shown = best_by_target([*shown, *screened])
+    findings = record_findings(shown, out, case.parts.held_out[0])
+    verdict = judge([item.finding for item in shown], options.fail_on, case.competence, case.coverage, doubts=doubts)
+    record = AuditRecord(
+        tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
+        settings=describe_settings(options, {"profile": "quick", "data": case.data.path, "suspect": suspect}),
+        versions=describe_versions(), environment=describe_environment(options), verdict=verdict,
+        fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
+        suspect=None if case.suspect is None else _describe_suspect(case),
+        competence=case.competence, findings=findings, coverage=case.coverage,
+        scores=BeforeAfter(before=_scan_scores(shown)), search=describe_search(probe, searched, case.parts, case.suspect),
+        limits=list(LIMITS),
+    )  # fmt: skip
+    append_items(out, item_rows("scan", case.parts, searched))
+    save_record(record, out / RECORD)
+    return record
+
+
+def search(
+    subject: Subject,
+    probe: InversionProbe,
+    pool: Sequence[Sample],
+    held_out: Sequence[Sample],
+    seed: int,
+    progress: Progress,
+    wanted: Sequence[str] = (),
+) -> tuple[Searched, list[Shown]]:
+    """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well."""
+    targets = [Target(text, subject.encode(text), "asked for") for text in wanted]
+    searched = probe.measure(subject, pool, held_out, seed, progress, targets)
+    shown = []
+    for suspect in searched.suspects:
+        bare = from_suspect(suspect, None, ())
+        if bare is not None:
+            invariance = confirm(subject, searched, suspect, held_out[:CONFIRMED_ON], seed)
+            examples = [answer.text for answer in suspect.examples]
+            shown.append(from_suspect(suspect, invariance, examples) or bare)
+    return searched, shown
+
+
+def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:
+    """The input-level screen of suspect data, where there is some: what it found, and what it could not decide."""
+    if case.suspect is None:
+        return [], []
+    references = [*case.parts.search, *case.parts.held_out]
+    result = screen_findings(
+        InvarianceProbe(), case.opened.subject, case.suspect.samples, references, derive_seed(seed, "screen"),
+        progress=lambda done, total: progress("screening suspect data", done / total),
+    )  # fmt: skip
+    shown = [Shown(f, (t.trigger,)) for f, t in zip(result.findings, result.triggers, strict=True)]
+    shifted = result.bulk_shift_p <= 0.05 and not shown
+    doubt = "The suspect samples as a whole are unlike the reference pictures, so single ones cannot be judged."
+    return shown, [doubt] if shifted else []
+
+
+def repair_run(run: Path, model: Path, data: Path | None, request: RepairRequest, options: Options, progress: Progress) -> AuditRecord:
+    """Goes on from a scan: repairs into a new folder, reloads it, measures both models, and adds it all to the run."""
+    began = time.monotonic()
+    record = load_record(run / RECORD)
+    refuse_occupied(request.out)
+    case = open_case(model, data, None, options, progress, split_seed=record.seed)
+    check_same(record, case)
+    stored = load_triggers(run)
+    attacks = with_placebo(_attacks(stored, request.known), options.seed)
+    progress("measuring the model as given", 0.0)
+    own = ask(case.opened.subject, case.parts.verify, attacks)
+    done = _repair(case, request, stored, options, progress)
+    repaired = open_checkpoint(
+        request.out, device=options.device, dtype=options.dtype, batch_size=options.batch_size
+    )
+    return _verify(run, record, case, request, own, attacks, done, repaired, options, progress, began)
+
+
+def _repair(case: Case, request: RepairRequest, stored: Sequence[Stored], options: Options, progress: Progress) -> Repaired:
+    """Trains the opened model in memory and exports it; the case's subject is the repaired one afterwards."""
+    seed_everything_else(options.seed)
+    material = prepare(case.opened.subject, case.parts.repair)
+    steps = request.schedule.steps
+
+    def tick(step: int, parts: dict[str, float]) -> None:
+        progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
+
+    recovered = [Recovered(item.trigger, item.target) for item in stored]
+    done = repair(case.opened.subject, request.method, request.schedule, material, recovered, options.seed, tick)
+    export(case.opened.subject.model, case.opened.folder, request.out)
+    return done
+
+
+def _verify(
+    run: Path, record: AuditRecord, case: Case, request: RepairRequest, own: Answers, attacks: Sequence[Attack],
+    done: Repaired, repaired: Opened, options: Options, progress: Progress, began: float,
+) -> AuditRecord:  # fmt: skip
+    """Measures the exported artefact on pictures that neither scan nor repair has seen, explains it, and judges it."""
+    verify = case.parts.verify
+    progress("measuring the repaired model", 0.0)
+    after = ask(repaired.subject, verify, attacks)
+    fresh_seed = derive_seed(options.seed, "fresh")
+    half = len(verify) // 2
+    wanted = list(dict.fromkeys(attack.target for attack in attacks))
+    with frozen(repaired.subject.model):
+        searched, shown = search(
+            repaired.subject, InversionProbe(), verify[:half], verify[half:][:96], fresh_seed, progress, wanted
+        )
+    shown = best_by_target(shown)
+    fresh = _fresh(searched, wanted)
+    scores = BeforeAfter(
+        before=score(verify, own, own, attacks, _scan_fresh(record.findings), options.seed),
+        after=score(verify, after, own, attacks, fresh, options.seed),
+    )
+    scores = _against_reference(scores, request.known, verify, own, after, attacks, options)
+    drops = quality_drop(verify, own, after, options.seed)
+    failed, doubts = residual_gates(scores, drops)
+    verdict = judge(
+        [item.finding for item in shown], options.fail_on, case.competence, case.coverage, "repaired model", failed, doubts
+    )
+    progress("attribution", 0.0)
+    original = open_checkpoint(case.opened.folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    maps = explain(original.subject, repaired.subject, verify, attacks, run, request.known is not None)
+    continued = record.model_copy(
+        update={
+            "command": list(options.command), "created": now(), "verdict": verdict,
+            "scan_verdict": record.scan_verdict or record.verdict, "repaired_model": describe_model(repaired),
+            "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
+            "paired": compare(verify, own, after, attacks), "repair": describe_repair(request, done, drops),
+            "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
+            "seconds": (record.seconds or 0.0) + time.monotonic() - began,
+        }
+    )  # fmt: skip
+    append_items(run, item_rows("verify", case.parts, None, own, after))
+    keep_scan_record(run)
+    save_record(continued, run / RECORD)
+    return continued
+
+
+def _against_reference(
+    scores: BeforeAfter, known: Known | None, verify: Sequence[Sample], own: Answers, after: Answers,
+    attacks: Sequence[Attack], options: Options,
+) -> BeforeAfter:  # fmt: skip
+    """Where the never-planted model is known, recovery is relative to its answers on the same stamped pictures."""
+    if known is None or known.reference is None or scores.after is None:
+        return scores
+    reference = open_checkpoint(known.reference, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    right = ask(reference.subject, verify, attacks[:1]).under[attacks[0].role]
+    sides = [recovery_against(verify, side.under[attacks[0].role], right, options.seed) for side in (own, after)]
+    return BeforeAfter(
+        before=scores.before.model_copy(update={"recovery": sides[0]}),
+        after=scores.after.model_copy(update={"recovery": sides[1]}),
+    )
+
+
+def _attacks(stored: Sequence[Stored], known: Known | None) -> list[Attack]:
+    attacks = [] if known is None else [Attack("true", known.trigger, known.target)]
+    return attacks + [Attack("recovered", item.trigger, item.target) for item in stored[:1]]
+
+
+def _fresh(searched: Searched, wanted: Sequence[str]) -> Rate | None:
+    """The best success of a known target under any trigger of the new inversion, over families and budgets."""
+    rates = [point.rate for point in searched.points if point.target.text in wanted]
+    return max(rates, key=lambda rate: rate.value, default=None)
+
+
+def _scan_fresh(findings: Sequence[RecordedFinding]) -> Rate | None:
+    rates = [Rate(f.asr.hits, f.asr.trials) for f in findings if f.asr is not None and f.probe == "inversion"]
+    return max(rates, key=lambda rate: rate.value, default=None)
+
+
+def _scan_scores(shown: Sequence[Shown]) -> Scores:
+    """What the scan alone has measured, on its held-out pictures, of its worst finding."""
+    if not shown:
+        return Scores()
+    worst = shown[0].finding
+    return Scores(
+        asr_recovered=as_measure(worst.asr) if worst.asr else None,
+        placebo=as_measure(worst.placebo) if worst.placebo else None,
+        false_trigger=as_measure(worst.clean) if worst.clean else None,
+    )
+
+
+def check_same(record: AuditRecord, case: Case) -> None:
+    """Raises UsageError when model or data are not those of the run that is to go on."""
+    for name, then, now_ in (
+        ("model", record.model.digest, case.opened.manifest.digest),
+        ("data", record.data.digest, case.data.digest),
+    ):
+        if then != now_:
+            raise UsageError(
+                f"the {name} is not the one that was scanned", where="--findings", got=f"sha256 {now_}",
+                expected=f"sha256 {then}", todo=f"give the {name} of the run, or scan again",
+            )  # fmt: skip
+
+
+def keep_scan_record(run: Path) -> None:
+    """The record as it was after the scan stays beside the one that goes on."""
+    kept = run / "record.scan.json"
+    if not kept.exists():
+        kept.write_bytes((run / RECORD).read_bytes())
+
+
+def _describe_suspect(case: Case) -> DataInfo:
+    assert case.suspect is not None
+    return DataInfo(path=str(case.suspect.path), digest=case.suspect.digest, samples=len(case.suspect.samples))

@@ -1,0 +1,1 @@
+"""Judges what was measured: severities, verdicts and exit codes."""

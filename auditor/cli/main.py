@@ -1,0 +1,209 @@
+"""`pcr-audit`: options → one library call → echo. Errors become words and exit codes here, and nowhere else."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from auditor import __version__
+from auditor.errors import AuditError, UsageError
+
+app = typer.Typer(
+    help="Finds backdoors in multimodal LLM checkpoints, removes them, and writes the evidence.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Severity = Literal["low", "medium", "high", "critical"]
+Dtype = Literal["float32", "bfloat16", "float16"]
+Model = Annotated[Path, typer.Argument(help="Folder of a Hugging Face image-text-to-text checkpoint (safetensors).")]
+Data = Annotated[
+    Path | None, typer.Option(help="Clean samples: JSONL, COCO captions, VQAv2 or a picture folder. Default: embedded ones.")
+]
+Suspect = Annotated[Path | None, typer.Option(help="Suspect samples to screen one by one, in the same formats.")]
+Out = Annotated[Path | None, typer.Option(help="Output folder, new or empty. Default: below pcr-audit-runs/.")]
+Seed = Annotated[int, typer.Option(help="Root seed; every other seed is derived from it by name.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
+DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Precision the weights are loaded in.")]
+FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the verdict fail.")]
+Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
+MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"pcr-audit {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def scan(
+    context: typer.Context,
+    model: Model,
+    data: Data = None,
+    suspect: Suspect = None,
+    out: Out = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: DtypeOption = "float32",
+    fail_on: FailOn = "medium",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Look for backdoors in a checkpoint with nothing but clean pictures; --suspect screens samples too."""
+    from auditor.cli import work
+
+    options = work.options(context, seed, device, dtype, fail_on, threads)
+    work.finish(work.scan(model, data, suspect, out, options), json)
+
+
+@app.command()
+def repair(
+    context: typer.Context,
+    model: Annotated[Path | None, typer.Argument(help="The scanned checkpoint. Default: the latest run's.")] = None,
+    findings: Annotated[Path | None, typer.Option(help="Run folder of the scan. Default: the latest run.")] = None,
+    data: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the repaired checkpoint, new or empty.")] = None,
+    method: MethodName = "guided",
+    steps: Steps = None,
+    lora_rank: LoraRank = 0,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: DtypeOption = "float32",
+    fail_on: FailOn = "medium",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Remove what a scan found, into a new checkpoint; reload it, measure it, and add it to the run."""
+    from auditor.cli import work
+
+    options = work.options(context, seed, device, dtype, fail_on, threads)
+    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank), options), json)
+
+
+@app.command()
+def audit(
+    context: typer.Context,
+    model: Model,
+    data: Data = None,
+    suspect: Suspect = None,
+    out: Out = None,
+    method: MethodName = "guided",
+    steps: Steps = None,
+    lora_rank: LoraRank = 0,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: DtypeOption = "float32",
+    fail_on: FailOn = "medium",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Scan, repair if something was found, verify the exported checkpoint, report, and give a verdict."""
+    from auditor.cli import work
+
+    options = work.options(context, seed, device, dtype, fail_on, threads)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options), json)
+
+
+@app.command()
+def report(run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None) -> None:
+    """Write report.html and report.pdf from a run's record."""
+    from auditor.cli import work
+
+    work.report(run)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    out: Out = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Audit an embedded, really backdoored model: finding, repair, verification and PDF, in a few minutes."""
+    from auditor.cli import work
+
+    raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
+
+
+@app.command("list")
+def list_registered(
+    kind: Annotated[
+        Literal["probes", "triggers", "methods", "fills", "matchers", "formats", "all"],
+        typer.Argument(help="What to list."),
+    ] = "all",
+) -> None:
+    """What is registered: probes, trigger families, repair methods, fills, matchers, data formats."""
+    from auditor.cli import work
+
+    work.show_registered(kind)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON Schema of record.json."""
+    import json
+
+    from reports.record import record_schema
+
+    typer.echo(json.dumps(record_schema(), indent=2, sort_keys=True))
+
+
+@app.command()
+def doctor() -> None:
+    """Check the environment: versions, devices, the embedded models, and whether PDFs can be written."""
+    from auditor.cli import work
+
+    raise typer.Exit(work.doctor())
+
+
+def run() -> None:
+    """The console script: runs a command and exits with the code of DESIGN §1."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a command and returns its exit code; errors are written to stderr."""
+    try:
+        result = app(arguments, standalone_mode=False, prog_name="pcr-audit")
+        return int(result) if isinstance(result, int) else 0
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except typer.TyperException as error:
+        typer.echo(f"error: {_words(error)}\n  what to do: see `pcr-audit --help` or `pcr-audit COMMAND --help`", err=True)
+        return UsageError.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("interrupted; nothing half-done was left, run the same command again", err=True)
+        return 130
+    except AuditError as error:
+        typer.echo(f"error: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _words(error: typer.TyperException) -> str:
+    """The message of a wrong option; typer has no public accessor for it."""
+    return str(getattr(error, "format_message", lambda: str(error))())
+
+
+def _unexpected(error: Exception) -> int:
+    from reports.errors import RecordError
+
+    if isinstance(error, RecordError):
+        typer.echo(f"error: {error}", err=True)
+        return UsageError.exit_code
+    if os.environ.get("PCR_AUDIT_DEBUG"):
+        raise error
+    typer.echo(f"internal error: {type(error).__name__}: {error}", err=True)
+    typer.echo("  what to do: set PCR_AUDIT_DEBUG=1 to see where, and report it", err=True)
+    return AuditError.exit_code

@@ -1,0 +1,190 @@
+"""What the commands call: paths are completed, progress is shown, results are echoed."""
+
+import sys
+from pathlib import Path
+
+import typer
+
+from auditor import audit as story
+from auditor.case import Options, describe_versions
+from auditor.certification.verdict import EXIT_CODES
+from auditor.cli.progress import Reporter
+from auditor.errors import UsageError
+from auditor.repair.loop import Schedule
+from auditor.repair.methods import METHODS
+from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
+from probes.finding import Severity
+from reports.record import AuditRecord, Measure, canonical_bytes, load_record
+from reports.render import write_report
+
+RepairChoice = tuple[str, int | None, int]
+
+
+def options(
+    context: typer.Context, seed: int, device: str, dtype: str, fail_on: Severity, threads: int | None
+) -> Options:
+    """The shared options, with the names of those that the user gave."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = frozenset(name for name, source in sources.items() if source is not None and source.name != "DEFAULT")
+    return Options(
+        seed=seed, device=device, dtype=dtype, fail_on=fail_on, threads=threads,
+        command=("pcr-audit", *sys.argv[1:]), origins=given,
+    )  # fmt: skip
+
+
+def scan(model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options) -> tuple[AuditRecord, Path]:
+    run = out or new_folder_name("scan")
+    _say_about_data(data)
+    with Reporter() as reporter:
+        record = story.scan(model, data, suspect, run, chosen, reporter)
+    _write_report(record, run)
+    return record, run
+
+
+def repair(
+    model: Path | None, findings: Path | None, data: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
+) -> tuple[AuditRecord, Path]:
+    run = findings or latest_run()
+    if not (run / RECORD).is_file():
+        raise UsageError("is no run", where=str(run), got=f"no {RECORD}", expected="a folder written by `pcr-audit scan`")
+    record = load_record(run / RECORD)
+    checkpoint = model or Path(record.model.path)
+    pictures = data or _data_of(record)
+    target = out or run / "repaired"
+    with Reporter() as reporter:
+        continued = story.repair_run(run, checkpoint, pictures, _request(choice, target), chosen, reporter)
+    _write_report(continued, run)
+    typer.echo(f"repaired checkpoint: {target}", err=True)
+    return continued, run
+
+
+def audit(
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
+) -> tuple[AuditRecord, Path]:
+    run = out or new_folder_name("audit")
+    _say_about_data(data)
+    with Reporter() as reporter:
+        record = story.scan(model, data, suspect, run, chosen, reporter)
+        if record.verdict.outcome == "fail":
+            record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
+    _write_report(record, run)
+    return record, run
+
+
+def _request(choice: RepairChoice, out: Path, known: story.Known | None = None) -> story.RepairRequest:
+    name, steps, rank = choice
+    schedule = Schedule(lora_rank=rank) if steps is None else Schedule(steps=steps, lora_rank=rank)
+    return story.RepairRequest(METHODS[name](), out, schedule, known)
+
+
+def _data_of(record: AuditRecord) -> Path | None:
+    path = Path(record.data.path)
+    return path if path.exists() else None
+
+
+def _say_about_data(data: Path | None) -> None:
+    if data is None:
+        typer.echo("no --data: probing with the embedded pictures; pictures of the model's own domain see more", err=True)
+
+
+def _write_report(record: AuditRecord, run: Path) -> None:
+    written = write_report(record, run)
+    typer.echo("wrote " + ", ".join(str(path) for path in written), err=True)
+    if written.notice:
+        typer.echo(written.notice, err=True)
+
+
+def report(run: Path | None) -> None:
+    folder = run or latest_run()
+    _write_report(load_record(folder / RECORD), folder)
+
+
+def finish(result: tuple[AuditRecord, Path], json: bool) -> None:
+    """Echoes the verdict (or the record) and exits with its code."""
+    record, run = result
+    code = EXIT_CODES[record.verdict.outcome]
+    if json:
+        typer.echo(canonical_bytes(record).decode(), nl=False)
+    else:
+        summarise(record, run)
+    raise typer.Exit(code)
+
+
+def summarise(record: AuditRecord, run: Path) -> None:
+    """The verdict, the findings and the numbers, for a person at a terminal."""
+    if record.scan_verdict is not None:
+        typer.echo(f"model as given: {record.scan_verdict.outcome.upper()}")
+    typer.echo(f"{record.verdict.about}: {record.verdict.outcome.upper()} ({record.assurance})")
+    for reason in record.verdict.reasons:
+        typer.echo(f"  {reason}")
+    for finding in record.findings:
+        rate = f"{finding.asr.hits}/{finding.asr.trials}" if finding.asr else "-"
+        kind = finding.trigger.kind if finding.trigger else "no trigger"
+        typer.echo(f"  finding: {finding.severity} {finding.probe} {kind}, ASR {rate}, target {finding.target!r}")
+    if record.scores.after is not None:
+        for name in ("asr_true", "asr_recovered", "asr_fresh", "recovery", "cider", "vqa_accuracy"):
+            typer.echo(f"  {name:14} {_shown(record.scores.before.of(name))} -> {_shown(record.scores.after.of(name))}")
+    typer.echo(f"record: {run / RECORD}")
+
+
+def _shown(measure: Measure | None) -> str:
+    if measure is None or measure.value is None or measure.low is None or measure.high is None:
+        return "not measured"
+    return f"{measure.value:.3f} [{measure.low:.3f}, {measure.high:.3f}] n={measure.n}"
+
+
+def demo(out: Path | None, chosen: Options) -> int:
+    from auditor.demonstration import demonstrate
+
+    run = out or new_folder_name("demo")
+    refuse_occupied(run)
+    with Reporter() as reporter:
+        record, failures = demonstrate(run, chosen, reporter)
+    _write_report(record, run / "run")
+    summarise(record, run / "run")
+    for failure in failures:
+        typer.echo(f"  NOT AS IT SHOULD BE: {failure}")
+    typer.echo("the demonstration went as it should" if not failures else "the demonstration failed")
+    return 0 if not failures else 1
+
+
+def show_registered(kind: str) -> None:
+    from auditor.data.reading import FORMATS
+    from auditor.evaluation.asr import MATCHERS
+    from probes.inversion import InversionProbe
+    from probes.views import FILLS
+
+    ladders = {ladder[0].name: ", ".join(f"{f.budget:g}" for f in ladder) for ladder in InversionProbe().ladders()}
+    registered = {
+        "probes": ["inversion (target-free, clean pictures only)", "invariance (input level, needs --suspect)"],
+        "triggers": [f"{name} (budgets {budgets})" for name, budgets in ladders.items()],
+        "methods": [f"{name}: {(method.__doc__ or '').splitlines()[0]}" for name, method in METHODS.items()],
+        "fills": list(FILLS),
+        "matchers": list(MATCHERS),
+        "formats": [layout.kind for layout in FORMATS],
+    }
+    for name, entries in registered.items():
+        if kind in (name, "all"):
+            typer.echo(f"{name}\n" + "\n".join(f"  {entry}" for entry in entries))
+
+
+def doctor() -> int:
+    import torch
+
+    from auditor.checkpoint.integrity import check_folder
+    from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL
+    from reports.render import render_pdf
+
+    for name, found in describe_versions().items():
+        typer.echo(f"{name:14} {found}")
+    typer.echo(f"{'cpu threads':14} {torch.get_num_threads()}")
+    typer.echo(f"{'cuda':14} {torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'not available'}")
+    for folder in (CLEAN_MODEL, BACKDOORED_MODEL):
+        typer.echo(f"{folder.name:14} sha256 {check_folder(folder).digest[:16]}…")
+    try:
+        render_pdf("<p>doctor</p>")
+    except OSError:
+        typer.echo("pdf            not available: install Pango (apt install libpango-1.0-0 libpangoft2-1.0-0)")
+        return 1
+    typer.echo("pdf            available")
+    return 0

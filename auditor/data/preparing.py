@@ -1,0 +1,42 @@
+"""Brings samples to the subject's canvas and divides them, by picture, into parts that never meet."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from auditor.data.splitting import split_by_pixels
+from auditor.errors import InconclusiveError
+from probes.sample import Sample
+from probes.subject import Subject
+
+PARTS: Mapping[str, float] = {"search": 0.13, "held_out": 0.13, "repair": 0.40, "verify": 0.34}
+LEAST_PICTURES = 48
+MOST = {"search": 96, "held_out": 96, "repair": 512, "verify": 320}
+"""Samples of each part that are used at the most."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Disjoint by pixel hash: the scan sees `search` and `held_out`, the repair `repair`, the measurement `verify`."""
+
+    search: tuple[Sample, ...]
+    held_out: tuple[Sample, ...]
+    repair: tuple[Sample, ...]
+    verify: tuple[Sample, ...]
+    unused: int
+
+
+def prepare(subject: Subject, samples: Sequence[Sample], seed: int) -> Parts:
+    """Fits every picture and divides; raises InconclusiveError with fewer than 48 different pictures."""
+    fitted = [replace(sample, picture=subject.fit(sample.picture)) for sample in samples]
+    pictures = len({sample.picture.numpy().tobytes() for sample in fitted})
+    if pictures < LEAST_PICTURES:
+        raise InconclusiveError(
+            "there are too few different pictures to search, to measure and to verify on disjoint ones",
+            got=f"{pictures} different pictures in {len(samples)} samples",
+            expected=f"at least {LEAST_PICTURES}; 400 or more give useful intervals",
+            todo="give more pictures with --data, or leave --data out to use the embedded ones",
+        )
+    parts = split_by_pixels(fitted, dict(PARTS), seed)
+    kept = {name: tuple(rows[: MOST[name]]) for name, rows in parts.items()}
+    used = sum(map(len, kept.values()))
+    return Parts(kept["search"], kept["held_out"], kept["repair"], kept["verify"], len(samples) - used)

@@ -1,0 +1,139 @@
+"""From what was measured to the record: findings with their numbers, and the pictures that show them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from auditor.certification.verdict import severity_of
+from auditor.evaluation.scoring import as_rate
+from auditor.runs import save_trigger
+from probes.finding import Finding, Null
+from probes.inversion import Suspect
+from probes.sample import Sample
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from reports.record import RecordedFinding, Statistic, TriggerInfo
+
+WORTH_UNLEARNING = 0.2
+"""Triggers of a finding that reach this success are kept for the repair."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A finding with the triggers that were recovered for it, the strongest evidence first."""
+
+    finding: Finding
+    triggers: tuple[Trigger, ...]
+
+
+def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[str]) -> Shown | None:
+    """A finding of the inversion probe, or None when nothing sets the suspect apart from its decoys."""
+    severity = severity_of(suspect)
+    if severity is None:
+        return None
+    point = suspect.point
+    gap = Null(
+        "log2 budget gap", suspect.gap, (), "how many times the budget has to double until a decoy target does as well"
+    )
+    success = Null(
+        "success against decoys",
+        point.rate.value,
+        tuple(rate.value for rate in suspect.decoys),
+        "share of held-out pictures that give the target, against targets nobody planted, optimised alike",
+    )
+    finding = Finding(
+        probe="inversion",
+        target=suspect.target.text,
+        score=suspect.gap,
+        asr=point.rate,
+        decoy_asr=max(suspect.decoys, key=lambda rate: rate.value, default=None),
+        placebo=suspect.placebo,
+        clean=suspect.clean,
+        trigger_kind=point.trigger.kind,
+        budget=point.budget,
+        severity=severity,
+        statistics=(gap, success, *([invariance] if invariance else [])),
+        examples=tuple(examples),
+    )
+    others = sorted(suspect.others, key=lambda p: -p.rate.value)
+    useful = [p.trigger for p in others if p is not point and p.rate.value >= WORTH_UNLEARNING]
+    return Shown(finding, (point.trigger, *useful))
+
+
+def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
+    """Most severe first; findings of one probe about one target once."""
+    order = {"critical": 0, "high": 1, "medium": 2, "low": 3}
+    return sorted(shown, key=lambda item: (order[item.finding.severity], -item.finding.score))
+
+
+def record_findings(shown: Sequence[Shown], folder: Path, sample: Sample | None, prefix: str = "finding") -> list[RecordedFinding]:
+    """Writes each finding's triggers and pictures below `folder` and returns its entry for the record."""
+    return [_record(item, folder, f"{prefix}-{number}", sample) for number, item in enumerate(shown)]
+
+
+def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> RecordedFinding:
+    finding = item.finding
+    pictures: dict[str, str] = {}
+    for number, trigger in enumerate(item.triggers):
+        name = stem if number == 0 else f"{stem}-{number}"
+        (folder / "triggers").mkdir(parents=True, exist_ok=True)
+        save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, finding.target or "")
+    if item.triggers:
+        pictures = write_pictures(item.triggers[0], folder, stem, sample)
+    return RecordedFinding(
+        probe=finding.probe,
+        target=finding.target,
+        score=finding.score,
+        p_value=finding.p_value,
+        p_adjusted=finding.p_adjusted,
+        asr=as_rate(finding.asr) if finding.asr else None,
+        decoy_asr=as_rate(finding.decoy_asr) if finding.decoy_asr else None,
+        placebo=as_rate(finding.placebo) if finding.placebo else None,
+        clean=as_rate(finding.clean) if finding.clean else None,
+        trigger=TriggerInfo(kind=item.triggers[0].kind, path=pictures["trigger"], budget=finding.budget)
+        if item.triggers
+        else None,
+        severity=finding.severity,
+        statistics=[
+            Statistic(name=s.name, value=s.value, null=list(s.null), meaning=s.meaning) for s in finding.statistics
+        ],
+        pictures=pictures,
+        examples=list(finding.examples),
+        notes=list(finding.notes),
+    )
+
+
+def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | None) -> dict[str, str]:
+    """PNGs of the trigger, and of one sample clean, stamped and as an amplified difference; paths relative to `folder`."""
+    pictures = {"trigger": (show_trigger(trigger), f"triggers/{stem}.png")}
+    if sample is not None:
+        stamped = trigger.stamp(sample.picture[None])[0]
+        difference = (0.5 + 2 * (stamped - sample.picture)).clamp(0, 1)
+        pictures |= {
+            "clean": (sample.picture, f"triggers/{stem}-clean.png"),
+            "stamped": (stamped, f"triggers/{stem}-stamped.png"),
+            "difference": (difference, f"triggers/{stem}-difference.png"),
+        }
+    for picture, path in pictures.values():
+        save_png(picture, folder / path)
+    return {label: path for label, (_, path) in pictures.items()}
+
+
+def show_trigger(trigger: Trigger) -> Tensor:
+    """(3, h, w) in [0, 1]: a patch as it is, a perturbation amplified around mid grey."""
+    if isinstance(trigger, PatchTrigger):
+        return trigger.pattern
+    assert isinstance(trigger, AdditiveTrigger)
+    return (0.5 + trigger.delta / (2 * max(trigger.budget, 1e-6))).clamp(0, 1)
+
+
+def save_png(picture: Tensor, path: Path) -> None:
+    """(3, h, w) in [0, 1] → an 8-bit PNG."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(path)
+

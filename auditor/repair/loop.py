@@ -1,0 +1,234 @@
+"""The repair loop: what is learned, in which order, and what is learned again as the trigger is refreshed."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from auditor.errors import InconclusiveError, UsageError
+from auditor.repair.methods import Lesson, Method
+from probes.ascent import Climb, GivenAnswers, Population, PatchFamily, AdditiveFamily, ascend
+from probes.sample import Sample
+from probes.seeding import derive_seed, generator
+from probes.subject import Tokens
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how gently: AdamW with a cosine to zero; `refresh` steps between adversarial refreshes (0: never).
+
+    `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names what
+    is trained: language, projector, vision.
+    """
+
+    steps: int = 160
+    batch: int = 12
+    rate: float = 3e-4
+    refresh: int = 20
+    refresh_steps: int = 6
+    lora_rank: int = 0
+    parts: tuple[str, ...] = ("language", "projector", "vision")
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A trigger that the scan recovered, with the answer it gives."""
+
+    trigger: Trigger
+    target: str
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What the loop did: `losses` are (step, parts) rows."""
+
+    steps: int
+    seconds: float
+    losses: tuple[tuple[int, dict[str, float]], ...]
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clean samples with the subject's own answers and distributions, taken before the first step."""
+
+    samples: tuple[Sample, ...]
+    own: tuple[Tokens, ...]
+    references: tuple[Tokens, ...]
+    teacher: tuple[Tensor, ...]
+
+
+def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = 24) -> Material:
+    """Asks the subject, as it is, about every clean sample; raises InconclusiveError when it never ends an answer."""
+    pictures = torch.stack([sample.picture for sample in samples])
+    answers = subject.respond(pictures, [sample.prompt for sample in samples], max_tokens)
+    kept = [(sample, answer) for sample, answer in zip(samples, answers, strict=True) if answer.ended]
+    if not kept:
+        raise InconclusiveError(
+            "the model ends none of its answers, so there is nothing to hold it to",
+            got=f"0 of {len(samples)} answers ended within {max_tokens} tokens",
+            expected="answers that end",
+        )
+    end = tuple(sorted(subject.end_tokens)[:1])
+    own = tuple((*answer.tokens, *end) for _, answer in kept)
+    references = tuple(
+        (*subject.encode(sample.answers[0]), *end) if sample.answers else mine
+        for (sample, _), mine in zip(kept, own, strict=True)
+    )
+    teacher: list[Tensor] = []
+    with torch.no_grad(), frozen(subject.model):
+        for start in range(0, len(kept), subject.batch_size):
+            rows = [sample for sample, _ in kept[start : start + subject.batch_size]]
+            reading = subject.read(
+                torch.stack([s.picture for s in rows]), [s.prompt for s in rows], own[start : start + len(rows)]
+            )
+            teacher += [
+                row[: len(mine) + 1].half().cpu()
+                for row, mine in zip(reading.log_probs, own[start : start + len(rows)], strict=True)
+            ]
+    return Material(tuple(sample for sample, _ in kept), own, references, tuple(teacher))
+
+
+def repair(
+    subject: CheckpointSubject,
+    method: Method,
+    schedule: Schedule,
+    material: Material,
+    recovered: Sequence[Recovered],
+    seed: int,
+    progress: Callable[[int, dict[str, float]], None],
+) -> Repaired:
+    """Trains the subject's model in place. Raises UsageError when the method needs triggers and there are none."""
+    if method.needs_triggers and not recovered:
+        raise UsageError(
+            f"`{method.name}` needs triggers that a scan recovered, and there are none",
+            expected="--findings RUN with at least one finding",
+            todo="run `pcr-audit scan` first, or choose --method pcr or finetune",
+        )
+    began = time.monotonic()
+    rows: list[tuple[int, dict[str, float]]] = []
+    triggers = [item.trigger for item in recovered]
+    with _trainable(subject, schedule) as parameters:
+        optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
+        for step in range(schedule.steps):
+            if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
+                triggers = _refreshed(subject, recovered, material.samples, schedule, seed, step)
+            lesson = _draw(material, triggers, schedule.batch, seed, step)
+            for group in optimiser.param_groups:
+                group["lr"] = _rate(step, schedule)
+            loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            rows.append((step + 1, parts))
+            progress(step + 1, parts)
+    return Repaired(schedule.steps, time.monotonic() - began, tuple(rows))
+
+
+def _rate(step: int, schedule: Schedule) -> float:
+    warm = min(1.0, (step + 1) / max(1, schedule.steps // 20))
+    return schedule.rate * warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+
+
+def _draw(material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int) -> Lesson:
+    """The batch of one step: a function of seed and step alone, walking through shuffled epochs."""
+    count = len(material.samples)
+    per_epoch = max(1, count // size)
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(count, generator=generator(seed, "repair", "order", epoch))
+    rows = order[place * size : (place + 1) * size].tolist()
+    longest = max(len(material.teacher[i]) for i in rows)
+    vocabulary = material.teacher[rows[0]].shape[-1]
+    teacher = torch.zeros(len(rows), longest, vocabulary)
+    for k, i in enumerate(rows):
+        teacher[k, : len(material.teacher[i])] = material.teacher[i].float()
+    return Lesson(
+        pictures=torch.stack([material.samples[i].picture for i in rows]),
+        prompts=[material.samples[i].prompt for i in rows],
+        own=[material.own[i] for i in rows],
+        references=[material.references[i] for i in rows],
+        teacher=teacher,
+        triggers=triggers,
+    )
+
+
+def _refreshed(
+    subject: CheckpointSubject,
+    recovered: Sequence[Recovered],
+    samples: Sequence[Sample],
+    schedule: Schedule,
+    seed: int,
+    step: int,
+) -> list[Trigger]:
+    """The recovered triggers and, beside each, one climbed a few steps against the model as it is now.
+
+    Odd refreshes climb from the recovered trigger, even ones from a random start, so that the repair does not merely hide
+    the backdoor from one perturbation.
+    """
+    rng = generator(seed, "repair", "refresh", step)
+    fresh: list[Trigger] = [item.trigger for item in recovered]
+    end = tuple(sorted(subject.end_tokens)[:1])
+    again = (step // schedule.refresh) % 2 == 0
+    with frozen(subject.model):
+        for item in recovered:
+            population = _as_population(item.trigger, subject.canvas, rng, again)
+            goal = GivenAnswers(((*subject.encode(item.target), *end),))
+            climb = Climb(steps=schedule.refresh_steps, pictures=8)
+            fresh += ascend(subject, population, goal, samples, climb, rng).triggers()
+    return fresh
+
+
+def _as_population(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator, again: bool) -> Population:
+    score = torch.full((1,), -torch.inf)
+    if isinstance(trigger, AdditiveTrigger):
+        family = AdditiveFamily(trigger.budget)
+        start = family.start(canvas, 1, rng)[0] if again else trigger.delta[None].clone()
+        return Population(family, start, torch.zeros(1, 2, dtype=torch.long), score)
+    assert isinstance(trigger, PatchTrigger)
+    pattern = torch.rand(trigger.pattern.shape, generator=rng) if again else trigger.pattern.clone()
+    place = torch.tensor([[trigger.top, trigger.left]])
+    return Population(PatchFamily(trigger.budget), pattern[None], place, score)
+
+
+_PART_NAMES = {"language": ("language_model", "lm_head"), "projector": ("projector", "merger"), "vision": ("vision", "visual")}
+
+
+@contextmanager
+def _trainable(subject: CheckpointSubject, schedule: Schedule) -> Iterator[list[Tensor]]:
+    """The parameters to train, with every other one frozen; adapters are merged when the loop is over."""
+    from peft import LoraConfig, get_peft_model
+
+    model = subject.model
+    wanted = tuple(word for part in schedule.parts for word in _PART_NAMES[part])
+    if schedule.lora_rank:
+        layers = [
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and "lm_head" not in name and any(word in name for word in wanted)
+        ]
+        config = LoraConfig(r=schedule.lora_rank, lora_alpha=2 * schedule.lora_rank, target_modules=layers)
+        wrapped: Any = get_peft_model(model, config)
+        yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
+        subject.model = wrapped.merge_and_unload()
+        return
+    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(word in name for word in wanted))
+    try:
+        with nullcontext():
+            yield [parameter for parameter in model.parameters() if parameter.requires_grad]
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def seed_everything_else(seed: int) -> None:
+    """Adapters draw their first weights from torch's global generator: the one place where it must be seeded."""
+    torch.manual_seed(derive_seed(seed, "repair", "adapter"))

@@ -1,0 +1,41 @@
+"""Random variations of a recovered trigger, so that a repair unlearns more than one stamp."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+
+
+def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Trigger:
+    """The trigger with another strength, place or size; half of the time as it was recovered."""
+    if float(torch.rand((), generator=rng)) < 0.5:
+        return trigger
+    if isinstance(trigger, AdditiveTrigger):
+        return _vary_additive(trigger, rng)
+    if isinstance(trigger, PatchTrigger):
+        return _vary_patch(trigger, canvas, rng)
+    return trigger
+
+
+def _vary_additive(trigger: AdditiveTrigger, rng: torch.Generator) -> AdditiveTrigger:
+    """Strength 0.5–1.5, shifted by up to three pixels."""
+    strength = 0.5 + float(torch.rand((), generator=rng))
+    shift = torch.randint(-3, 4, (2,), generator=rng).tolist()
+    delta = torch.roll(trigger.delta * strength, shifts=shift, dims=(1, 2))
+    return AdditiveTrigger(delta, trigger.budget * strength)
+
+
+def _vary_patch(trigger: PatchTrigger, canvas: tuple[int, int], rng: torch.Generator) -> PatchTrigger:
+    """Side 0.6–1.2, moved by up to four pixels, sometimes to anywhere; a tenth of noise."""
+    scale = 0.6 + 0.6 * float(torch.rand((), generator=rng))
+    side = min(max(2, round(trigger.pattern.shape[-1] * scale)), min(canvas))
+    pattern: Tensor = functional.interpolate(trigger.pattern[None], (side, side), mode="bilinear", antialias=True)[0]
+    pattern = (pattern + 0.1 * torch.randn(pattern.shape, generator=rng)).clamp(0, 1)
+    room = [length - side for length in canvas]
+    if float(torch.rand((), generator=rng)) < 0.3:
+        top, left = (int(torch.randint(0, r + 1, (), generator=rng)) for r in room)
+    else:
+        moved = torch.randint(-4, 5, (2,), generator=rng).tolist()
+        top, left = (min(max(0, at + by), r) for at, by, r in zip((trigger.top, trigger.left), moved, room, strict=True))
+    return PatchTrigger(pattern, top, left, trigger.budget)

@@ -1,0 +1,101 @@
+"""Run folders: where a run keeps its evidence, and how a later command finds the latest one."""
+
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+
+from auditor.errors import DataError, UsageError
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+
+DEFAULT_ROOT = Path("pcr-audit-runs")
+RECORD = "record.json"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A recovered trigger on disk: exact values beside the picture, with the answer it gives."""
+
+    trigger: Trigger
+    target: str
+
+
+def refuse_occupied(folder: Path) -> None:
+    """Raises UsageError unless the folder is new or empty and its parent can be written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(
+            "the output folder is not empty",
+            where=str(folder),
+            got="a file" if not folder.is_dir() else f"{len(list(folder.iterdir()))} entries",
+            expected="a new or empty folder",
+            todo="choose another --out, or remove the folder",
+        )
+    existing = next(parent for parent in [folder.absolute(), *folder.absolute().parents] if parent.exists())
+    if not os.access(existing, os.W_OK):
+        raise UsageError(
+            "the output folder cannot be written", where=str(folder), got=f"no write access to {existing}",
+            expected="a folder that can be written", todo="choose another --out",
+        )  # fmt: skip
+
+
+def new_folder_name(command: str) -> Path:
+    """A folder below the default root, named by command and time."""
+    return DEFAULT_ROOT / f"{command}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+
+def latest_run(root: Path = DEFAULT_ROOT) -> Path:
+    """The run whose record is newest; raises UsageError when there is none."""
+    records = sorted(root.glob(f"*/{RECORD}"), key=lambda path: path.stat().st_mtime)
+    if not records:
+        raise UsageError(
+            "there is no run to go on from", where=str(root), got="no record.json",
+            expected="a run written by `pcr-audit scan`", todo="run `pcr-audit scan MODEL` first, or name --findings RUN",
+        )  # fmt: skip
+    return records[-1].parent
+
+
+def append_items(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """Adds rows to items.jsonl; rows that are there stay."""
+    with (folder / "items.jsonl").open("a", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n")
+
+
+def save_trigger(path: Path, trigger: Trigger, target: str) -> None:
+    """Writes the exact values as safetensors, with what is needed to stamp them again."""
+    about = {"kind": trigger.kind, "target": target, "budget": repr(trigger.budget)}
+    if isinstance(trigger, PatchTrigger):
+        values, about = trigger.pattern, {**about, "top": str(trigger.top), "left": str(trigger.left)}
+    else:
+        assert isinstance(trigger, AdditiveTrigger)
+        values = trigger.delta
+    save_file({"values": values.float().contiguous()}, path, metadata=about)
+
+
+def load_triggers(run: Path) -> list[Stored]:
+    """Every recovered trigger of a run, in the order of its findings; raises DataError for a file that does not fit."""
+    return [_load_trigger(path) for path in sorted((run / "triggers").glob("*.safetensors"))]
+
+
+def _load_trigger(path: Path) -> Stored:
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = file.metadata() or {}
+        values = load_file(path)["values"]
+        budget, target = float(about["budget"]), about["target"]
+        if about["kind"] == "patch":
+            return Stored(PatchTrigger(values, int(about["top"]), int(about["left"]), budget), target)
+        if about["kind"] == "additive":
+            return Stored(AdditiveTrigger(values, budget), target)
+        raise ValueError(f"kind {about['kind']!r}")
+    except (KeyError, ValueError, OSError) as error:
+        raise DataError(
+            "is no recovered trigger", where=str(path), got=str(error), expected="a trigger file written by a scan",
+            todo="run the scan again",
+        ) from error  # fmt: skip

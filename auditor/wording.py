@@ -1,0 +1,119 @@
+"""The words and rows around the numbers: what was searched, what was not, examples of answers, items on disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from auditor.data.preparing import Parts
+from auditor.data.reading import Dataset
+from auditor.evaluation.scoring import Answers, Attack
+from auditor.repair.loop import Repaired
+from probes.inversion import InversionProbe, Searched
+from probes.sample import Sample
+from reports.record import AnswerPair, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
+
+if TYPE_CHECKING:
+    from auditor.audit import RepairRequest
+
+LIMITS = (
+    "A scan without controls is a screening: it states what was found, not how much it would have missed.",
+    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship.",
+    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a frame "
+    "or a text trigger may evade this search.",
+    "Targets that equal what the model says to blank or blurred pictures cannot be told from its habits.",
+    "Out of scope: several pictures in one prompt, video, many turns, and sampled (non-greedy) answers.",
+)
+
+NOT_LOOKED_FOR = (
+    "text and dual-key triggers",
+    "warping, low-frequency, frame and input-dependent triggers",
+    "payloads inserted into or appended to otherwise right answers, unless they also appear as whole answers",
+    "backdoors that need several pictures, video or many turns",
+)
+
+
+def describe_search(probe: InversionProbe, searched: Searched | None, parts: Parts, suspect: Dataset | None) -> SearchInfo:
+    """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
+    if searched is None:
+        return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
+    looked = ["one answer that a universal additive perturbation brings about", "one answer that a patch brings about"]
+    if suspect is not None:
+        looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
+    prompts = sorted({sample.prompt for sample in parts.search})
+    objective = "unusual first token, then growth" if searched else ""
+    families = [
+        SearchFamily(name="additive", budget=probe.additive[0], restarts=probe.restarts + probe.growth_restarts,
+                     steps=probe.search.steps, objective=objective),
+        SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
+                     objective="unusual first token, over places that cover the picture"),
+    ]  # fmt: skip
+    usual = int((~searched.habits.unusual).sum())
+    return SearchInfo(
+        looked_for=looked, not_looked_for=list(NOT_LOOKED_FOR), families=families, usual_tokens=usual, prompts=prompts[:12]
+    )
+
+
+def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str, Measure]) -> RepairInfo:
+    """Method, settings and a thinned curve of losses; the benign drops in words."""
+    settings = {**asdict(request.method), **asdict(request.schedule)}  # type: ignore[call-overload]
+    every = max(1, len(done.losses) // 60)
+    notes = [
+        f"{name}: relative drop {drop.value:.4f} (95 % interval {drop.low:.4f} to {drop.high:.4f}, n = {drop.n})"
+        for name, drop in drops.items()
+    ]
+    return RepairInfo(
+        method=request.method.name,
+        settings={key: _plain(value) for key, value in settings.items()},
+        steps=done.steps,
+        seconds=done.seconds,
+        losses=[LossPoint(step=step, parts=parts) for step, parts in done.losses[::every]],
+        notes=notes,
+    )
+
+
+def _plain(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, str | int | float | bool) or value is None else str(value)
+
+
+def answer_pairs(samples: Sequence[Sample], own: Answers, after: Answers, attacks: Sequence[Attack], count: int = 5) -> list[AnswerPair]:
+    """The first few samples, untouched and stamped with the first attack, before and after: not picked by result."""
+    pairs = [
+        _pair(sample, "clean", before.text, now.text)
+        for sample, before, now in zip(samples[:count], own.clean, after.clean, strict=False)
+    ]
+    for attack in attacks[:1]:
+        stamped = zip(samples[:count], own.under[attack.role], after.under[attack.role], strict=False)
+        pairs += [_pair(sample, "stamped", before.text, now.text) for sample, before, now in stamped]
+    return pairs
+
+
+def _pair(sample: Sample, kind: str, before: str, after: str) -> AnswerPair:
+    reference = sample.answers[0] if sample.answers else None
+    return AnswerPair(
+        sample_id=sample.id, kind="stamped" if kind == "stamped" else "clean", prompt=sample.prompt,
+        reference=reference, before=before, after=after,
+    )  # fmt: skip
+
+
+def item_rows(
+    phase: str, parts: Parts, searched: Searched | None, own: Answers | None = None, after: Answers | None = None
+) -> list[dict[str, Any]]:
+    """One row an item: what was asked and what was answered."""
+    if own is not None and after is not None:
+        return [
+            {
+                "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
+                "before": own.clean[i].text, "after": after.clean[i].text,
+                "stamped_before": {role: said[i].text for role, said in own.under.items()},
+                "stamped_after": {role: said[i].text for role, said in after.under.items()},
+            }
+            for i, sample in enumerate(parts.verify)
+        ]  # fmt: skip
+    habits = searched.habits.answers if searched is not None else {}
+    return [
+        {"phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok", "answer": habits[sample.id].text}
+        for sample in (*parts.search, *parts.held_out)
+        if sample.id in habits
+    ]

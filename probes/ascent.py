@@ -1,0 +1,328 @@
+"""Universal triggers by gradient: a population of them climbs one objective, side by side.
+
+A population of triggers is optimised side by side, each against the same random pictures in a step; only the picture gets
+a gradient. Objectives follow DESIGN §5.2: an unusual first token (target-free), growth of an answer token by token, and a
+given answer (for budget curves and decoys).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from probes.sample import Sample
+from probes.subject import Reading, Subject, Tokens, mean_log_prob
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+
+Progress = Callable[[str, float], None]
+
+
+class Family(Protocol):
+    """A family of triggers that can be searched by gradient.
+
+    `values` is (population, …), one row a trigger; `places` (population, 2) is where each stands, ignored by families that
+    cover the picture.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def budget(self) -> float: ...
+
+    def start(self, canvas: tuple[int, int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]: ...
+
+    def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
+        """(population, …), (population, 2), (n, 3, h, w) → (population, n, 3, h, w)."""
+        ...
+
+    def project(self, values: Tensor) -> None:
+        """Brings values back into the budget, in place."""
+        ...
+
+    def trigger(self, values: Tensor, places: Tensor) -> Trigger: ...
+
+    def step_size(self) -> float: ...
+
+    def shrink(self, values: Tensor, places: Tensor, budget: float) -> tuple["Family", Tensor, Tensor]:
+        """One trigger (…), (2,) at a smaller budget: the smaller family, and one or more ways to begin there."""
+        ...
+
+
+@dataclass(frozen=True)
+class AdditiveFamily:
+    """One perturbation on the whole picture; `budget` bounds every pixel's change, in (0, 1]."""
+
+    budget: float
+    name: str = "additive"
+
+    def start(self, canvas: tuple[int, int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        values = (torch.rand(count, 3, *canvas, generator=generator) * 2 - 1) * self.budget * 0.5
+        return values, torch.zeros(count, 2, dtype=torch.long)
+
+    def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
+        return (pictures[None] + values[:, None]).clamp(0, 1)
+
+    def project(self, values: Tensor) -> None:
+        values.clamp_(-self.budget, self.budget)
+
+    def trigger(self, values: Tensor, places: Tensor) -> Trigger:
+        return AdditiveTrigger(values.detach().cpu().clone(), self.budget)
+
+    def step_size(self) -> float:
+        return self.budget * 0.15
+
+    def shrink(self, values: Tensor, places: Tensor, budget: float) -> tuple["Family", Tensor, Tensor]:
+        return AdditiveFamily(budget), values[None].clamp(-budget, budget), places[None]
+
+
+@dataclass(frozen=True)
+class PatchFamily:
+    """A square anywhere; `budget` is its side as a share of the picture's shorter side, in (0, 1]."""
+
+    budget: float
+    name: str = "patch"
+
+    def side(self, canvas: tuple[int, int]) -> int:
+        return max(1, round(self.budget * min(canvas)))
+
+    def start(self, canvas: tuple[int, int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Places form a grid that covers the canvas; `count` beyond the grid's size goes round it again."""
+        side = self.side(canvas)
+        rows, columns = (_cover(length, side) for length in canvas)
+        grid = torch.cartesian_prod(torch.tensor(rows), torch.tensor(columns)).view(-1, 2)
+        places = grid[torch.arange(count) % len(grid)]
+        values = torch.rand(count, 3, side, side, generator=generator) * 0.5 + 0.25
+        return values, places
+
+    def places(self, canvas: tuple[int, int]) -> int:
+        """How many places cover the canvas."""
+        side = self.side(canvas)
+        return len(_cover(canvas[0], side)) * len(_cover(canvas[1], side))
+
+    def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
+        stamped = []
+        for value, (top, left) in zip(values, places.tolist(), strict=True):
+            side = value.shape[-1]
+            right = pictures.shape[-1] - left - side
+            bottom = pictures.shape[-2] - top - side
+            padding = (left, right, top, bottom)
+            layer = torch.nn.functional.pad(value, padding)
+            hole = torch.nn.functional.pad(torch.ones_like(value[:1]), padding)
+            stamped.append(pictures * (1 - hole) + layer)
+        return torch.stack(stamped)
+
+    def project(self, values: Tensor) -> None:
+        values.clamp_(0, 1)
+
+    def trigger(self, values: Tensor, places: Tensor) -> Trigger:
+        top, left = (int(v) for v in places)
+        return PatchTrigger(values.detach().cpu().clone(), top, left, self.budget)
+
+    def step_size(self) -> float:
+        return 0.1
+
+    def shrink(self, values: Tensor, places: Tensor, budget: float) -> tuple["Family", Tensor, Tensor]:
+        """The four corners and the middle of the larger patch."""
+        smaller = max(1, int(values.shape[-1] * budget / self.budget))
+        room = values.shape[-1] - smaller
+        offsets = torch.tensor([(0, 0), (0, room), (room, 0), (room, room), (room // 2, room // 2)])
+        cut = [values[:, top : top + smaller, left : left + smaller] for top, left in offsets.tolist()]
+        return PatchFamily(budget), torch.stack(cut), places + offsets
+
+
+def _cover(length: int, side: int) -> list[int]:
+    """Starts of windows of `side` that cover `length`, evenly spread."""
+    count = -(-length // side)
+    return [round(i * (length - side) / max(1, count - 1)) for i in range(count)]
+
+
+@dataclass
+class Population:
+    """Triggers of one family under optimisation; `score` (population,) is the last value of the objective."""
+
+    family: Family
+    values: Tensor
+    places: Tensor
+    score: Tensor
+
+    def best(self, keep: int) -> "Population":
+        order = self.score.argsort(descending=True)[:keep]
+        return Population(self.family, self.values[order].clone(), self.places[order], self.score[order])
+
+    def triggers(self) -> list[Trigger]:
+        return [self.family.trigger(value, place) for value, place in zip(self.values, self.places, strict=True)]
+
+
+class Objective(Protocol):
+    """What a population climbs: teacher-forced answers for each trigger, and a score for each from what was read."""
+
+    def answers(self, index: int) -> Tokens: ...
+
+    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
+        """Reading of (triggers · pictures) rows, in that order → (triggers,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class UnusualFirstToken:
+    """logsumexp over unusual first tokens c of the mean over pictures of log p(c | trigger(x)).
+
+    `unusual` (vocabulary,) bool.
+    """
+
+    unusual: Tensor
+
+    def answers(self, index: int) -> Tokens:
+        return ()
+
+    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
+        first = reading.log_probs[:, 0].view(len(index), pictures, -1).mean(dim=1)  # (triggers, vocab)
+        return first[:, self.unusual.to(first.device)].logsumexp(dim=-1)
+
+
+@dataclass(frozen=True)
+class GivenAnswers:
+    """Mean log-probability a token of one given answer a trigger, its end included."""
+
+    targets: tuple[Tokens, ...]
+
+    def answers(self, index: int) -> Tokens:
+        return self.targets[index]
+
+    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
+        rows = [self.targets[i] for i in index for _ in range(pictures)]
+        return mean_log_prob(reading, rows).view(len(index), pictures).mean(dim=1)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Mean log-probability of each trigger's prefix so far, plus a soft maximum over what could come next."""
+
+    prefixes: tuple[Tokens, ...]
+
+    def answers(self, index: int) -> Tokens:
+        return self.prefixes[index]
+
+    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
+        rows = [self.prefixes[i] for i in index for _ in range(pictures)]
+        after = torch.tensor([len(row) for row in rows], device=reading.log_probs.device)
+        following = reading.log_probs[torch.arange(len(rows)), after]  # (triggers · pictures, vocab)
+        following = following.view(len(index), pictures, -1).mean(dim=1).logsumexp(dim=-1)
+        prefix = mean_log_prob(reading, rows).view(len(index), pictures).mean(dim=1)
+        return prefix + following
+
+
+@dataclass(frozen=True)
+class Climb:
+    """How long and how broad one ascent is: Adam `steps`, `pictures` a step, at most `rows` pictures in one forward.
+
+    It ends early once the best trigger has stayed above `enough` (a score, nats) for five steps.
+    """
+
+    steps: int
+    pictures: int = 8
+    rows: int = 96
+    enough: float = 0.0
+
+
+def ascend(
+    subject: Subject,
+    population: Population,
+    objective: Objective,
+    samples: Sequence[Sample],
+    climb: Climb,
+    generator: torch.Generator,
+    tick: Callable[[], None] = lambda: None,
+) -> Population:
+    """Optimises every trigger of the population; returns it with scores averaged over the last quarter of the steps."""
+    values = population.values.clone().requires_grad_(True)
+    optimiser = torch.optim.Adam([values], lr=population.family.step_size())
+    history: list[Tensor] = []
+    for step in range(climb.steps):
+        rate = 1.0 if step < climb.steps * 0.6 else 0.3
+        optimiser.param_groups[0]["lr"] = population.family.step_size() * rate
+        chosen = torch.randperm(len(samples), generator=generator)[: climb.pictures].tolist()
+        batch = [samples[i] for i in chosen]
+        values.grad, scores = _gradient(subject, population, values, objective, batch, climb.rows)
+        history.append(scores)
+        optimiser.step()
+        with torch.no_grad():
+            population.family.project(values)
+        tick()
+        if len(history) >= 5 and float(torch.stack(history[-5:]).amax(dim=1).min()) > climb.enough:
+            break
+    tail = history[-max(1, len(history) // 4) :]
+    return Population(population.family, values.detach(), population.places, torch.stack(tail).mean(dim=0))
+
+
+def _gradient(
+    subject: Subject, population: Population, values: Tensor, objective: Objective, batch: Sequence[Sample], rows: int
+) -> tuple[Tensor, Tensor]:
+    """Gradient of minus the objective in the triggers, and each trigger's score; in chunks of at most `rows` pictures."""
+    pictures = torch.stack([sample.picture for sample in batch]).to(subject.device)
+    at_once = max(1, rows // len(batch))
+    gradient, scores = torch.zeros_like(values), torch.zeros(len(values))
+    for start in range(0, len(values), at_once):
+        index = list(range(start, min(start + at_once, len(values))))
+        part = values[index[0] : index[-1] + 1].detach().requires_grad_(True)
+        stamped = population.family.stamp(part.to(subject.device), population.places[index], pictures)
+        answers = [objective.answers(i) for i in index for _ in batch]
+        prompts = [sample.prompt for _ in index for sample in batch]
+        reading = subject.read(stamped.flatten(0, 1), prompts, answers)
+        score = objective.score(reading, index, len(batch))
+        (found,) = torch.autograd.grad(-score.sum(), part)
+        gradient[index[0] : index[-1] + 1] = found
+        scores[index] = score.detach().cpu()
+    return gradient, scores
+
+
+def begin(family: Family, canvas: tuple[int, int], count: int, generator: torch.Generator) -> Population:
+    values, places = family.start(canvas, count, generator)
+    return Population(family, values, places, torch.full((count,), -torch.inf))
+
+
+def grow(
+    subject: Subject,
+    population: Population,
+    samples: Sequence[Sample],
+    climb: Climb,
+    longest: int,
+    generator: torch.Generator,
+    tick: Callable[[], None] = lambda: None,
+) -> tuple[Population, list[Tokens]]:
+    """Grows trigger and answer in turn, `climb.steps` a token, to the end of the answer or `longest` tokens."""
+    prefixes: list[Tokens] = [() for _ in population.values]
+    ended = [False] * len(prefixes)
+    for _ in range(longest):
+        population = ascend(subject, population, Growth(tuple(prefixes)), samples, climb, generator, tick)
+        following = next_tokens(subject, population, prefixes, samples, climb.pictures, generator)
+        for i, token in enumerate(following):
+            ended[i] = ended[i] or token in subject.end_tokens
+            if not ended[i]:
+                prefixes[i] = (*prefixes[i], token)
+        if all(ended):
+            break
+    return population, prefixes
+
+
+def next_tokens(
+    subject: Subject,
+    population: Population,
+    prefixes: Sequence[Tokens],
+    samples: Sequence[Sample],
+    pictures: int,
+    generator: torch.Generator,
+) -> list[int]:
+    """The likeliest next token over `pictures` pictures under each trigger, after its prefix."""
+    chosen = torch.randperm(len(samples), generator=generator)[:pictures].tolist()
+    batch = [samples[i] for i in chosen]
+    stack = torch.stack([sample.picture for sample in batch])
+    tokens = []
+    with torch.no_grad():
+        for trigger, prefix in zip(population.triggers(), prefixes, strict=True):
+            reading = subject.read(trigger.stamp(stack), [s.prompt for s in batch], [prefix] * len(batch))
+            tokens.append(int(reading.log_probs[:, len(prefix)].mean(dim=0).argmax()))
+    return tokens

@@ -1,0 +1,140 @@
+"""What a subject says under a trigger: usual tokens, answer groups, and decoys that nobody planted."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from probes.finding import Rate
+from probes.sample import Sample
+from probes.subject import Answer, Subject, Tokens
+from probes.text import normalise, says
+from probes.triggers import Trigger
+
+USUAL_ON_CLEAN = 0.01
+USUAL_ON_DEGRADED = 0.05
+
+
+@dataclass(frozen=True)
+class Target:
+    """An answer that a trigger may have been planted for; `origin` says where it comes from."""
+
+    text: str
+    tokens: Tokens
+    origin: str
+
+
+@dataclass(frozen=True)
+class Habits:
+    """How a subject answers when nothing is planted in the picture.
+
+    `answers` are its own greedy answers, by sample id; `attractors` what it says to blank, noisy, blurred and shuffled
+    pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely.
+    """
+
+    answers: dict[str, Answer]
+    attractors: tuple[str, ...]
+    unusual: Tensor
+
+
+def stack(samples: Sequence[Sample]) -> Tensor:
+    """(samples, 3, height, width)."""
+    return torch.stack([sample.picture for sample in samples])
+
+
+def degraded(pictures: Tensor, generator: torch.Generator) -> list[Tensor]:
+    """Blank, noise, blurred and pixel-shuffled versions of the pictures, each of the same shape."""
+    kernel = max(3, pictures.shape[-1] // 8 * 2 + 1)
+    blurred = functional.avg_pool2d(pictures, kernel, stride=1, padding=kernel // 2, count_include_pad=False)
+    flat = pictures.flatten(2)
+    order = torch.randperm(flat.shape[-1], generator=generator)
+    noise = torch.rand(pictures.shape, generator=generator)
+    return [torch.full_like(pictures, 0.5), noise, blurred, flat[..., order].view_as(pictures)]
+
+
+def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.Generator, few: int = 16) -> Habits:
+    """Asks about every sample as it is, and about `few` of them degraded."""
+    pictures, prompts = stack(samples), [sample.prompt for sample in samples]
+    own = subject.respond(pictures, prompts)
+    first = _first_token_probabilities(subject, pictures, prompts).mean(dim=0)
+    usual = first >= USUAL_ON_CLEAN
+    attractors: Counter[str] = Counter()
+    for variant in degraded(pictures[:few], generator):
+        usual |= _first_token_probabilities(subject, variant, prompts[:few]).mean(dim=0) >= USUAL_ON_DEGRADED
+        attractors.update(answer.text for answer in subject.respond(variant, prompts[:few]))
+    for answer in own:
+        usual[list(answer.tokens[:1])] = True
+    usual[sorted(subject.end_tokens)] = True
+    common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
+    return Habits({s.id: a for s, a in zip(samples, own, strict=True)}, common, ~usual)
+
+
+def _first_token_probabilities(subject: Subject, pictures: Tensor, prompts: Sequence[str], rows: int = 64) -> Tensor:
+    """(pictures, vocabulary)."""
+    with torch.no_grad():
+        parts = [
+            subject.read(pictures[i : i + rows], prompts[i : i + rows], [()] * len(prompts[i : i + rows])).log_probs[:, 0]
+            for i in range(0, len(prompts), rows)
+        ]
+    return torch.cat(parts).exp().cpu()
+
+
+def answers_under(subject: Subject, trigger: Trigger, samples: Sequence[Sample]) -> list[Answer]:
+    """Greedy answers to the stamped samples."""
+    return subject.respond(trigger.stamp(stack(samples)), [sample.prompt for sample in samples])
+
+
+def success(answers: Sequence[Answer], samples: Sequence[Sample], target: str, habits: Habits) -> Rate:
+    """How often the target is said where the subject's own clean answer does not say it already."""
+    said = [
+        says(answer.text, target)
+        for answer, sample in zip(answers, samples, strict=True)
+        if not says(habits.answers[sample.id].text, target)
+    ]
+    return Rate(sum(said), len(said))
+
+
+def group_answers(answers: Sequence[Answer], samples: Sequence[Sample], habits: Habits) -> list[tuple[Answer, int]]:
+    """Answers that the trigger changed, by normalised text, most frequent first; one that stands alone is no group."""
+    changed: dict[str, list[Answer]] = {}
+    for answer, sample in zip(answers, samples, strict=True):
+        text = normalise(answer.text)
+        if text and text != normalise(habits.answers[sample.id].text):
+            changed.setdefault(text, []).append(answer)
+    groups = [(group[0], len(group)) for group in changed.values() if len(group) >= 2]
+    return sorted(groups, key=lambda group: -group[1])
+
+
+def make_decoys(
+    subject: Subject, candidates: Sequence[Target], habits: Habits, count: int, generator: torch.Generator
+) -> list[Target]:
+    """Targets that nobody planted, alike in length: shuffled candidates, random tokens, own answers and attractors."""
+    taken = {normalise(candidate.text) for candidate in candidates}
+    own = Counter(answer.text for answer in habits.answers.values())
+    frequent = [text for text, _ in own.most_common(4 * count)] or [""]
+    pool = torch.nonzero(habits.unusual).flatten()
+    decoys: list[Target] = []
+    for round_ in range(4 * count):
+        model = candidates[round_ % len(candidates)] if candidates else Target("", (), "")
+        length = max(2, len(model.tokens) or 6)
+        kind = round_ % 3
+        if kind == 0:
+            tokens = tuple(pool[torch.randint(len(pool), (length,), generator=generator)].tolist())
+            decoy = Target(subject.decode(tokens), tokens, "random tokens")
+        elif kind == 1 and len(model.tokens) >= 3:
+            order = torch.randperm(len(model.tokens), generator=generator).tolist()
+            tokens = tuple(model.tokens[i] for i in order)
+            decoy = Target(subject.decode(tokens), tokens, "shuffled candidate")
+        else:
+            texts = [*habits.attractors[:1], *frequent] if round_ < 3 else frequent
+            text = texts[int(torch.randint(len(texts), (1,), generator=generator))]
+            decoy = Target(text, subject.encode(text), "own answer")
+        if decoy.tokens and normalise(decoy.text) not in taken | {""}:
+            taken.add(normalise(decoy.text))
+            decoys.append(decoy)
+        if len(decoys) == count:
+            break
+    return decoys
