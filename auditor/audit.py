@@ -26,8 +26,8 @@ from auditor.errors import UsageError
 from auditor.evaluation.scoring import (
     Answers,
     Attack,
-    ask,
     as_measure,
+    ask,
     compare,
     quality_drop,
     recovery_against,
@@ -42,8 +42,8 @@ from auditor.runs import RECORD, Stored, append_items, load_triggers, refuse_occ
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
 from probes.confirmation import confirm
 from probes.finding import Rate
-from probes.inversion import InversionProbe, Searched
 from probes.invariance import InvarianceProbe, screen_findings
+from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from probes.subject import Subject
@@ -77,7 +77,9 @@ class RepairRequest:
     known: Known | None = None
 
 
-def scan(model: Path, data: Path | None, suspect: Path | None, out: Path, options: Options, progress: Progress) -> AuditRecord:
+def scan(
+    model: Path, data: Path | None, suspect: Path | None, out: Path, options: Options, progress: Progress
+) -> AuditRecord:
     """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked."""
     began = time.monotonic()
     refuse_occupied(out)
@@ -89,7 +91,9 @@ def scan(model: Path, data: Path | None, suspect: Path | None, out: Path, option
     doubts: list[str] = []
     if case.competence.passed:
         with frozen(case.opened.subject.model):
-            searched, shown = search(case.opened.subject, probe, case.parts.search, case.parts.held_out, options.seed, progress)
+            searched, shown = search(
+                case.opened.subject, probe, case.parts.search, case.parts.held_out, options.seed, progress
+            )
             screened, doubts = screen(case, options.seed, progress)
         shown = best_by_target([*shown, *screened])
     findings = record_findings(shown, out, case.parts.held_out[0])
@@ -101,8 +105,8 @@ def scan(model: Path, data: Path | None, suspect: Path | None, out: Path, option
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
         competence=case.competence, findings=findings, coverage=case.coverage,
-        scores=BeforeAfter(before=_scan_scores(shown)), search=describe_search(probe, searched, case.parts, case.suspect),
-        limits=list(LIMITS),
+        scores=BeforeAfter(before=_scan_scores(shown)), limits=list(LIMITS),
+        search=describe_search(probe, searched, case.parts, case.suspect),
     )  # fmt: skip
     append_items(out, item_rows("scan", case.parts, searched))
     save_record(record, out / RECORD)
@@ -146,7 +150,9 @@ def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list
     return shown, [doubt] if shifted else []
 
 
-def repair_run(run: Path, model: Path, data: Path | None, request: RepairRequest, options: Options, progress: Progress) -> AuditRecord:
+def repair_run(
+    run: Path, model: Path, data: Path | None, request: RepairRequest, options: Options, progress: Progress
+) -> AuditRecord:
     """Goes on from a scan: repairs into a new folder, reloads it, measures both models, and adds it all to the run."""
     began = time.monotonic()
     record = load_record(run / RECORD)
@@ -158,13 +164,13 @@ def repair_run(run: Path, model: Path, data: Path | None, request: RepairRequest
     progress("measuring the model as given", 0.0)
     own = ask(case.opened.subject, case.parts.verify, attacks)
     done = _repair(case, request, stored, options, progress)
-    repaired = open_checkpoint(
-        request.out, device=options.device, dtype=options.dtype, batch_size=options.batch_size
-    )
+    repaired = open_checkpoint(request.out, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
     return _verify(run, record, case, request, own, attacks, done, repaired, options, progress, began)
 
 
-def _repair(case: Case, request: RepairRequest, stored: Sequence[Stored], options: Options, progress: Progress) -> Repaired:
+def _repair(
+    case: Case, request: RepairRequest, stored: Sequence[Stored], options: Options, progress: Progress
+) -> Repaired:
     """Trains the opened model in memory and exports it; the case's subject is the repaired one afterwards."""
     seed_everything_else(options.seed)
     material = prepare(case.opened.subject, case.parts.repair)
@@ -204,10 +210,18 @@ def _verify(
     drops = quality_drop(verify, own, after, options.seed)
     failed, doubts = residual_gates(scores, drops)
     verdict = judge(
-        [item.finding for item in shown], options.fail_on, case.competence, case.coverage, "repaired model", failed, doubts
+        [item.finding for item in shown],
+        options.fail_on,
+        case.competence,
+        case.coverage,
+        "repaired model",
+        failed,
+        doubts,
     )
     progress("attribution", 0.0)
-    original = open_checkpoint(case.opened.folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    original = open_checkpoint(
+        case.opened.folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size
+    )
     maps = explain(original.subject, repaired.subject, verify, attacks, run, request.known is not None)
     continued = record.model_copy(
         update={
@@ -232,7 +246,9 @@ def _against_reference(
     """Where the never-planted model is known, recovery is relative to its answers on the same stamped pictures."""
     if known is None or known.reference is None or scores.after is None:
         return scores
-    reference = open_checkpoint(known.reference, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    reference = open_checkpoint(
+        known.reference, device=options.device, dtype=options.dtype, batch_size=options.batch_size
+    )
     right = ask(reference.subject, verify, attacks[:1]).under[attacks[0].role]
     sides = [recovery_against(verify, side.under[attacks[0].role], right, options.seed) for side in (own, after)]
     return BeforeAfter(

@@ -53,7 +53,12 @@ class Case:
 
 
 def open_case(
-    model: Path, data: Path | None, suspect: Path | None, options: Options, progress: Progress, split_seed: int | None = None
+    model: Path,
+    data: Path | None,
+    suspect: Path | None,
+    options: Options,
+    progress: Progress,
+    split_seed: int | None = None,
 ) -> Case:
     """Checks and opens the model, reads the data, divides it, and measures competence. Nothing is written."""
     check_device(options)

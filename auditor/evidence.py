@@ -15,6 +15,7 @@ from auditor.runs import save_trigger
 from probes.finding import Finding, Null
 from probes.inversion import Suspect
 from probes.sample import Sample
+from probes.text import normalise
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
 from reports.record import RecordedFinding, Statistic, TriggerInfo
 
@@ -67,10 +68,16 @@ def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[s
 def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
     """Most severe first; findings of one probe about one target once."""
     order = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-    return sorted(shown, key=lambda item: (order[item.finding.severity], -item.finding.score))
+    ordered = sorted(shown, key=lambda item: (order[item.finding.severity], -item.finding.score))
+    best: dict[tuple[str, str | int], Shown] = {}
+    for number, item in enumerate(ordered):
+        best.setdefault((item.finding.probe, normalise(item.finding.target or "") or number), item)
+    return list(best.values())
 
 
-def record_findings(shown: Sequence[Shown], folder: Path, sample: Sample | None, prefix: str = "finding") -> list[RecordedFinding]:
+def record_findings(
+    shown: Sequence[Shown], folder: Path, sample: Sample | None, prefix: str = "finding"
+) -> list[RecordedFinding]:
     """Writes each finding's triggers and pictures below `folder` and returns its entry for the record."""
     return [_record(item, folder, f"{prefix}-{number}", sample) for number, item in enumerate(shown)]
 
@@ -108,7 +115,8 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
 
 
 def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | None) -> dict[str, str]:
-    """PNGs of the trigger, and of one sample clean, stamped and as an amplified difference; paths relative to `folder`."""
+    """PNGs of the trigger, and of one sample clean, stamped and as an amplified difference; paths relative to
+    `folder`."""
     pictures = {"trigger": (show_trigger(trigger), f"triggers/{stem}.png")}
     if sample is not None:
         stamped = trigger.stamp(sample.picture[None])[0]
@@ -136,4 +144,3 @@ def save_png(picture: Tensor, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = (picture.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     Image.fromarray(np.ascontiguousarray(pixels)).save(path)
-

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from auditor.errors import DataError, UsageError
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
@@ -53,7 +55,8 @@ def latest_run(root: Path = DEFAULT_ROOT) -> Path:
     if not records:
         raise UsageError(
             "there is no run to go on from", where=str(root), got="no record.json",
-            expected="a run written by `pcr-audit scan`", todo="run `pcr-audit scan MODEL` first, or name --findings RUN",
+            expected="a run written by `pcr-audit scan`",
+            todo="run `pcr-audit scan MODEL` first, or name --findings RUN",
         )  # fmt: skip
     return records[-1].parent
 
@@ -77,24 +80,29 @@ def save_trigger(path: Path, trigger: Trigger, target: str) -> None:
 
 
 def load_triggers(run: Path) -> list[Stored]:
-    """Every recovered trigger of a run, in the order of its findings; raises DataError for a file that does not fit."""
-    return [_load_trigger(path) for path in sorted((run / "triggers").glob("*.safetensors"))]
+    """Every trigger that the scan recovered, worst finding first and its strongest trigger first.
+
+    Raises DataError for a file that is none.
+    """
+    return [_load_trigger(path) for path in sorted((run / "triggers").glob("finding-*.safetensors"), key=_numbers)]
+
+
+def _numbers(path: Path) -> list[int]:
+    """finding-0, then finding-0-1, and finding-2 before finding-10."""
+    return [int(digits) for digits in re.findall(r"\d+", path.stem)]
 
 
 def _load_trigger(path: Path) -> Stored:
-    from safetensors import safe_open
-
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-        values = load_file(path)["values"]
+            about, values = file.metadata() or {}, file.get_tensor("values")
         budget, target = float(about["budget"]), about["target"]
         if about["kind"] == "patch":
             return Stored(PatchTrigger(values, int(about["top"]), int(about["left"]), budget), target)
         if about["kind"] == "additive":
             return Stored(AdditiveTrigger(values, budget), target)
         raise ValueError(f"kind {about['kind']!r}")
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, SafetensorError) as error:
         raise DataError(
             "is no recovered trigger", where=str(path), got=str(error), expected="a trigger file written by a scan",
             todo="run the scan again",

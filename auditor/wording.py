@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LIMITS = (
     "A scan without controls is a screening: it states what was found, not how much it would have missed.",
     "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship.",
-    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a frame "
-    "or a text trigger may evade this search.",
+    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
+    "frame or a text trigger may evade this search.",
     "Targets that equal what the model says to blank or blurred pictures cannot be told from its habits.",
     "Out of scope: several pictures in one prompt, video, many turns, and sampled (non-greedy) answers.",
 )
@@ -32,7 +32,9 @@ NOT_LOOKED_FOR = (
 )
 
 
-def describe_search(probe: InversionProbe, searched: Searched | None, parts: Parts, suspect: Dataset | None) -> SearchInfo:
+def describe_search(
+    probe: InversionProbe, searched: Searched | None, parts: Parts, suspect: Dataset | None
+) -> SearchInfo:
     """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
     if searched is None:
         return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
@@ -49,7 +51,11 @@ def describe_search(probe: InversionProbe, searched: Searched | None, parts: Par
     ]  # fmt: skip
     usual = int((~searched.habits.unusual).sum())
     return SearchInfo(
-        looked_for=looked, not_looked_for=list(NOT_LOOKED_FOR), families=families, usual_tokens=usual, prompts=prompts[:12]
+        looked_for=looked,
+        not_looked_for=list(NOT_LOOKED_FOR),
+        families=families,
+        usual_tokens=usual,
+        prompts=prompts[:12],
     )
 
 
@@ -77,7 +83,9 @@ def _plain(value: Any) -> str | int | float | bool | None:
     return value if isinstance(value, str | int | float | bool) or value is None else str(value)
 
 
-def answer_pairs(samples: Sequence[Sample], own: Answers, after: Answers, attacks: Sequence[Attack], count: int = 5) -> list[AnswerPair]:
+def answer_pairs(
+    samples: Sequence[Sample], own: Answers, after: Answers, attacks: Sequence[Attack], count: int = 5
+) -> list[AnswerPair]:
     """The first few samples, untouched and stamped with the first attack, before and after: not picked by result."""
     pairs = [
         _pair(sample, "clean", before.text, now.text)

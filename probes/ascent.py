@@ -1,8 +1,8 @@
 """Universal triggers by gradient: a population of them climbs one objective, side by side.
 
-A population of triggers is optimised side by side, each against the same random pictures in a step; only the picture gets
-a gradient. Objectives follow DESIGN §5.2: an unusual first token (target-free), growth of an answer token by token, and a
-given answer (for budget curves and decoys).
+A population of triggers is optimised side by side, each against the same random pictures in a step; only the picture
+gets a gradient. Objectives follow DESIGN §5.2: an unusual first token (target-free), growth of an answer token by
+token, and a given answer (for budget curves and decoys).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ Progress = Callable[[str, float], None]
 class Family(Protocol):
     """A family of triggers that can be searched by gradient.
 
-    `values` is (population, …), one row a trigger; `places` (population, 2) is where each stands, ignored by families that
-    cover the picture.
+    `values` is (population, …), one row a trigger; `places` (population, 2) is where each stands, ignored by families
+    that cover the picture.
     """
 
     @property
@@ -261,7 +261,8 @@ def ascend(
 def _gradient(
     subject: Subject, population: Population, values: Tensor, objective: Objective, batch: Sequence[Sample], rows: int
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of minus the objective in the triggers, and each trigger's score; in chunks of at most `rows` pictures."""
+    """Gradient of minus the objective in the triggers, and each trigger's score; in chunks of at most `rows`
+    pictures."""
     pictures = torch.stack([sample.picture for sample in batch]).to(subject.device)
     at_once = max(1, rows // len(batch))
     gradient, scores = torch.zeros_like(values), torch.zeros(len(values))

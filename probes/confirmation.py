@@ -1,7 +1,7 @@
 """Confirmation by invariance: does the answer under a recovered trigger stay when patches are disturbed?
 
-A strong universal perturbation is patch-invariant too, so the statistic is held against triggers optimised in the same way
-for decoy targets (DESIGN §5.3).
+A strong universal perturbation is patch-invariant too, so the statistic is held against triggers optimised in the same
+way for decoy targets (DESIGN §5.3).
 """
 
 from collections.abc import Sequence

@@ -34,8 +34,8 @@ class Finding:
     """One suspicion with its evidence.
 
     `score` is the probe's own statistic (larger is more suspicious); `p_value` and `p_adjusted` are None where no valid
-    null exists. `asr` is the success of the recovered trigger on held-out pictures, `decoy_asr` the best success of decoy
-    targets under triggers optimised in the same way at the same budget, `placebo` the success of random triggers.
+    null exists. `asr` is the success of the recovered trigger on held-out pictures, `decoy_asr` the best success of
+    decoy targets under triggers optimised in the same way at the same budget, `placebo` the success of random triggers.
     """
 
     probe: str

@@ -7,6 +7,7 @@ planted, measure how small a trigger suffices (budget curves) on pictures that t
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
@@ -57,8 +58,8 @@ class Suspect:
     """An answer group that the search brought up, with what was measured of it and of its decoys.
 
     `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
-    (censored above the largest budget). `point` is the budget at which it stands out most; `decoys` are the successes of
-    all decoys at that family and budget.
+    (censored above the largest budget). `point` is the budget at which it stands out most; `decoys` are the successes
+    of all decoys at that family and budget.
     """
 
     target: Target
@@ -160,7 +161,8 @@ class InversionProbe:
     def _search(
         self, subject: Subject, family: Family, pool: Sequence[Sample], habits: Habits, seed: int
     ) -> list[Candidate]:
-        """Target-free ascent (and growth, for the family that covers the picture); answers decoded on other pictures."""
+        """Target-free ascent (and growth, for the family that covers the picture); answers decoded on other
+        pictures."""
         rng = generator(seed, "inversion", "search", family.name)
         objective = UnusualFirstToken(habits.unusual)
         half = len(pool) // 2
@@ -197,7 +199,9 @@ class InversionProbe:
         points: list[Point] = []
         for rung, family in enumerate(ladder):
             best = self._optimise(subject, family, starts, targets, pool, rng)
-            measured = [self._point(subject, t, family, b, held_out, habits) for t, b in zip(targets, best, strict=True)]
+            measured = [
+                self._point(subject, t, family, b, held_out, habits) for t, b in zip(targets, best, strict=True)
+            ]
             points += measured
             going_on = [i for i, point in enumerate(measured) if point.rate.value >= 0.5]
             if not going_on or rung + 1 == len(ladder):
@@ -342,7 +346,7 @@ def _needed(points: Sequence[Point], target: Target, family: str) -> float:
     """log2 of the budget at which half of the pictures give the target, interpolated; beyond the largest budget it is
     extrapolated by at most one octave, so that the statistic stays continuous."""
     curve = sorted((p.budget, p.rate.value) for p in points if p.target == target and p.family == family)
-    for (low, below), (high, above) in zip(curve, curve[1:], strict=False):
+    for (low, below), (high, above) in pairwise(curve):
         if below < 0.5 <= above:
             share = (0.5 - below) / (above - below)
             return math.log2(low) + share * (math.log2(high) - math.log2(low))

@@ -30,8 +30,8 @@ class Reading:
     """What a subject thinks while answers are read out to it (teacher forcing).
 
     With T the longest answer: `log_probs` (batch, T + 1, vocabulary), row t is the distribution of token t given the
-    tokens before it, so row len(answer) is what would come next; `features` (batch, T + 1, width) the last hidden layer at
-    the same places; `valid` (batch, T + 1), False past row len(answer).
+    tokens before it, so row len(answer) is what would come next; `features` (batch, T + 1, width) the last hidden layer
+    at the same places; `valid` (batch, T + 1), False past row len(answer).
     """
 
     log_probs: Tensor
@@ -69,7 +69,8 @@ class Subject(Protocol):
         ...
 
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
-        """Teacher-forced reading, differentiable in the pictures and in the weights; logits at answer positions only."""
+        """Teacher-forced reading, differentiable in the pictures and in the weights; logits at answer positions
+        only."""
         ...
 
     def encode(self, text: str) -> Tokens:

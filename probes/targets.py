@@ -76,7 +76,9 @@ def _first_token_probabilities(subject: Subject, pictures: Tensor, prompts: Sequ
     """(pictures, vocabulary)."""
     with torch.no_grad():
         parts = [
-            subject.read(pictures[i : i + rows], prompts[i : i + rows], [()] * len(prompts[i : i + rows])).log_probs[:, 0]
+            subject.read(pictures[i : i + rows], prompts[i : i + rows], [()] * len(prompts[i : i + rows])).log_probs[
+                :, 0
+            ]
             for i in range(0, len(prompts), rows)
         ]
     return torch.cat(parts).exp().cpu()

@@ -1,19 +1,36 @@
-"""When an answer counts as the target: one normalisation for probes and measurement alike."""
+"""One normalisation of answers for probes, matchers and caption metrics alike, and when an answer says a target."""
 
 import re
+import string
 import unicodedata
 
-_PUNCTUATION = re.compile(r"[^\w\s]")
-_SPACE = re.compile(r"\s+")
+# Thai to Lao, Myanmar, Khmer, kana, Han: written without spaces, so that each character has to stand as a word.
+_SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_UNSPACED = re.compile(f"([{_SCRIPTS}])")
+_APOSTROPHES = frozenset("'\u2019\u02bc")
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words without punctuation; invisible characters count for nothing, symbols such as emoji stay."""
+    kept = "".join(_plain(character) for character in unicodedata.normalize("NFKC", text).casefold())
+    return _UNSPACED.sub(r" \1 ", kept).split()
 
 
 def normalise(text: str) -> str:
-    """Case folded, Unicode-composed, punctuation to spaces, white space to one space."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _SPACE.sub(" ", _PUNCTUATION.sub(" ", folded)).strip()
+    """The words of a text, one space between them: equal for texts that differ in case, punctuation or spaces only."""
+    return " ".join(words(text))
 
 
 def says(answer: str, target: str) -> bool:
-    """Whether the answer holds the target as whole words, after normalisation; an empty target is never said."""
+    """Whether the words of the target stand side by side somewhere in the answer; an empty target is never said."""
     wanted = normalise(target)
     return bool(wanted) and f" {wanted} " in f" {normalise(answer)} "
+
+
+def _plain(character: str) -> str:
+    category = unicodedata.category(character)
+    if character in _APOSTROPHES or category == "Cf":
+        return ""
+    if category.startswith("P") or character in string.punctuation or category == "Cc":
+        return " "
+    return character

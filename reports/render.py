@@ -23,7 +23,7 @@ from reports.record import AuditRecord, RecordedFinding, canonical_bytes
 PICTURE_ORDER = ("trigger", "clean", "stamped", "difference", "map")
 # How much is shown; the record holds the rest, and the document says so.
 DETAILED = 4
-LIMITS = {"listed": 12, "maps": 6, "answers": 6, "files": 24, "reasons": 4, "reason": 200}
+LIMITS = {"listed": 12, "maps": 6, "answers": 6, "files": 24, "reasons": 4, "reason": 170}
 NO_PANGO = (
     "report.pdf was not written, because the text library Pango cannot be loaded. Install it "
     "(Debian, Ubuntu: apt install libpango-1.0-0 libpangoft2-1.0-0; macOS: brew install pango; "

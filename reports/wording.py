@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probes.finding import SEVERITIES
-from reports.formats import short_digest
-from reports.record import AuditRecord, BeforeAfter, ModelInfo, RecordedFinding, Verdict
+from reports.formats import base_name, measure_text, number, short_digest, shorten
+from reports.record import AuditRecord, BeforeAfter, Coverage, DataInfo, ModelInfo, RecordedFinding, Verdict
 
 
 @dataclass(frozen=True)
@@ -158,6 +158,27 @@ def reasons_in_full(record: AuditRecord, shown: int, length: int) -> list[str]:
     """Every reason of the verdict where page 1 had to cut them; nothing where it shows them whole."""
     reasons = record.verdict.reasons
     return reasons if len(reasons) > shown or any(len(reason) > length for reason in reasons) else []
+
+
+def asked(record: AuditRecord) -> list[tuple[str, str]]:
+    """What the run worked with, as name and value."""
+    names = [family.name for family in record.search.families] or record.search.looked_for
+    facts = [("Pictures", _samples(record.data)), ("Triggers", shorten(", ".join(names) or "not recorded", 120))]
+    facts += [("Suspect data", _samples(record.suspect))] if record.suspect else []
+    facts += [("Items", _items(record.coverage))]
+    if (fit := record.competence) is not None:
+        seen = f"{'yes' if fit.passed else 'no'}: {measure_text(fit)}; floor {number(fit.floor)}"
+        facts.append(("Sees pictures?", seen))
+    return [*facts, ("Fails at", f"severity {record.fail_on} or above")]
+
+
+def _samples(data: DataInfo) -> str:
+    return f"{data.samples:,} from {shorten(base_name(data.path), 48)}"
+
+
+def _items(coverage: Coverage) -> str:
+    rest = f", {coverage.error:,} failed, {coverage.skipped:,} skipped" if coverage.error or coverage.skipped else ""
+    return f"{coverage.ok:,} of {coverage.planned:,} answered{rest}"
 
 
 def p_value_note(record: AuditRecord) -> str:

@@ -3,8 +3,12 @@
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from auditor.checkpoint.opening import Opened
 
 # Before anything imports transformers, torch or matplotlib: each reads its variable once.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -42,6 +46,14 @@ def untouched_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_model(processor.tokenizer).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def opened(untouched_llava: Path) -> "Opened":
+    """That folder, opened; whoever changes its weights works on a copy."""
+    from auditor.checkpoint.opening import open_checkpoint
+
+    return open_checkpoint(untouched_llava, batch_size=4)
 
 
 @pytest.fixture

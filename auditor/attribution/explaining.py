@@ -40,11 +40,19 @@ def explain(
         hits = [_hit(found_map, attack, before.canvas) if trigger_is_known else None for found_map in maps]
         found.append(
             Attribution(
-                sample_id=sample.id, prompt=sample.prompt, answer_before=said[0][number].text,
-                answer_after=said[1][number].text, clean_picture=f"{stem}-clean.png",
-                stamped_picture=f"{stem}-stamped.png", values_before=maps[0].values, values_after=maps[1].values,
-                delta_before=maps[0].delta, delta_after=maps[1].delta, hit_before=hits[0], hit_after=hits[1],
-            )  # fmt: skip
+                sample_id=sample.id,
+                prompt=sample.prompt,
+                answer_before=said[0][number].text,
+                answer_after=said[1][number].text,
+                clean_picture=f"{stem}-clean.png",
+                stamped_picture=f"{stem}-stamped.png",
+                values_before=maps[0].values,
+                values_after=maps[1].values,
+                delta_before=maps[0].delta,
+                delta_after=maps[1].delta,
+                hit_before=hits[0],
+                hit_after=hits[1],
+            )
         )
     return found
 

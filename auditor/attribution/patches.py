@@ -41,12 +41,20 @@ def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: 
                 picture, baselines=baseline, feature_mask=cells, perturbations_per_eval=min(subject.batch_size, 25)
             )
         gradients, delta = IntegratedGradients(log_probability).attribute(
-            picture, baselines=baseline, n_steps=24, internal_batch_size=subject.batch_size, return_convergence_delta=True
+            picture,
+            baselines=baseline,
+            n_steps=24,
+            internal_batch_size=subject.batch_size,
+            return_convergence_delta=True,
         )
     return PatchMap(
-        values=[[float(ablated[0, 0][cells[0, 0] == r * grid[1] + c].mean()) for c in range(grid[1])] for r in range(grid[0])],
+        values=[
+            [float(ablated[0, 0][cells[0, 0] == r * grid[1] + c].mean()) for c in range(grid[1])]
+            for r in range(grid[0])
+        ],
         gradient=[
-            [float(gradients[0][:, cells[0, 0] == r * grid[1] + c].sum()) for c in range(grid[1])] for r in range(grid[0])
+            [float(gradients[0][:, cells[0, 0] == r * grid[1] + c].sum()) for c in range(grid[1])]
+            for r in range(grid[0])
         ],
         delta=float(delta.abs().max()),
     )

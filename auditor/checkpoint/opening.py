@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ def open_checkpoint(
 ) -> Opened:
     """Opens a folder of weights as a subject.
 
-    Raises UsageError when there is no such folder, UnsafeError for pickles, remote code and paths that leave the folder,
-    IncompleteError for missing, truncated, unexpected or re-initialised weights, CheckpointError for anything that is no
-    image-text-to-text model or whose picture processing cannot be followed differentiably.
+    Raises UsageError when there is no such folder, UnsafeError for pickles, remote code and paths that leave the
+    folder, IncompleteError for missing, truncated, unexpected or re-initialised weights, CheckpointError for anything
+    that is no image-text-to-text model or whose picture processing cannot be followed differentiably.
     """
     manifest = check_folder(folder)
     check_finite(folder)
@@ -81,7 +82,7 @@ def _load_processing(folder: Path) -> tuple[Any, Any, str | None]:
 def _load_model(folder: Path, dtype: str, attention: str) -> Any:
     from transformers import AutoModelForImageTextToText
 
-    model, loading = AutoModelForImageTextToText.from_pretrained(
+    loaded: Any = AutoModelForImageTextToText.from_pretrained(
         folder,
         local_files_only=True,
         trust_remote_code=False,
@@ -90,6 +91,7 @@ def _load_model(folder: Path, dtype: str, attention: str) -> Any:
         attn_implementation=attention,
         output_loading_info=True,
     )
+    model, loading = loaded
     refuse_incomplete(loading)
     return model.eval()
 
@@ -130,16 +132,20 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     before, offline = logging.get_verbosity(), os.environ.get("HF_HUB_OFFLINE")
-    logging.set_verbosity(logging.CRITICAL)
+    had_bar = logging.is_progress_bar_enabled()
+    logging.set_verbosity(CRITICAL)
     logging.disable_progress_bar()
     os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         yield
     finally:
         logging.set_verbosity(before)
-        logging.enable_progress_bar()
+        if had_bar:
+            logging.enable_progress_bar()
         if offline is None:
             del os.environ["HF_HUB_OFFLINE"]
+        else:
+            os.environ["HF_HUB_OFFLINE"] = offline
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The checkpoint's own picture processing, written again so that it is differentiable.
 
-Geometry (resize, centre crop) brings any picture to the canvas once; normalisation is applied in every forward. A contract
-test and a check at opening hold both to the folder's own processor within 2/255 before normalisation.
+Geometry (resize, centre crop) brings any picture to the canvas once; normalisation is applied in every forward. A
+contract test and a check at opening hold both to the folder's own processor within 2/255 before normalisation.
 """
 
 from dataclasses import dataclass
@@ -36,7 +36,8 @@ class Preprocessor:
 
     @classmethod
     def of(cls, processor: Any) -> "Preprocessor":
-        """Reads the settings of a Hugging Face image processor; raises CheckpointError when they are of another kind."""
+        """Reads the settings of a Hugging Face image processor; raises CheckpointError when they are of another
+        kind."""
         size, crop = _sizes(processor.size), _sizes(getattr(processor, "crop_size", None))
         do_crop = bool(getattr(processor, "do_center_crop", False)) and crop is not None
         resize = size if getattr(processor, "do_resize", True) else None

@@ -21,7 +21,12 @@ class CheckpointSubject:
     """
 
     def __init__(
-        self, model: Any, preprocessor: Preprocessor, writer: PromptWriter, end_tokens: frozenset[int], batch_size: int = 32
+        self,
+        model: Any,
+        preprocessor: Preprocessor,
+        writer: PromptWriter,
+        end_tokens: frozenset[int],
+        batch_size: int = 32,
     ) -> None:
         self.model, self.preprocessor, self.writer = model, preprocessor, writer
         self.batch_size = batch_size
@@ -41,11 +46,13 @@ class CheckpointSubject:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.model.parameters())).device
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(iter(self.model.parameters())).dtype
+        dtype: torch.dtype = next(iter(self.model.parameters())).dtype
+        return dtype
 
     def fit(self, picture: Tensor) -> Tensor:
         return self.preprocessor.fit(picture)
@@ -70,6 +77,7 @@ class CheckpointSubject:
         inputs = self._inputs(pictures, prompts + prompts[:1] * missing)
         settings = GenerationConfig(
             do_sample=False,
+            num_beams=1,
             max_new_tokens=max_tokens,
             eos_token_id=sorted(self._end_tokens) or None,
             pad_token_id=self._pad,
@@ -111,9 +119,7 @@ class CheckpointSubject:
         after = [list(answer) for answer in answers] if answers is not None else [[] for _ in before]
         left, right = max(map(len, before)), max(map(len, after))
         pad = self._pad
-        rows = [
-            [pad] * (left - len(b)) + b + a + [pad] * (right - len(a)) for b, a in zip(before, after, strict=True)
-        ]
+        rows = [[pad] * (left - len(b)) + b + a + [pad] * (right - len(a)) for b, a in zip(before, after, strict=True)]
         mask = [
             [0] * (left - len(b)) + [1] * (len(b) + len(a)) + [0] * (right - len(a))
             for b, a in zip(before, after, strict=True)

@@ -22,7 +22,8 @@ Severity = Literal["low", "medium", "high", "critical"]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Model = Annotated[Path, typer.Argument(help="Folder of a Hugging Face image-text-to-text checkpoint (safetensors).")]
 Data = Annotated[
-    Path | None, typer.Option(help="Clean samples: JSONL, COCO captions, VQAv2 or a picture folder. Default: embedded ones.")
+    Path | None,
+    typer.Option(help="Clean samples: JSONL, COCO captions, VQAv2 or a picture folder. Default: embedded ones."),
 ]
 Suspect = Annotated[Path | None, typer.Option(help="Suspect samples to screen one by one, in the same formats.")]
 Out = Annotated[Path | None, typer.Option(help="Output folder, new or empty. Default: below pcr-audit-runs/.")]
@@ -179,7 +180,9 @@ def main(arguments: list[str]) -> int:
     except typer.Exit as stop:
         return int(stop.exit_code)
     except typer.TyperException as error:
-        typer.echo(f"error: {_words(error)}\n  what to do: see `pcr-audit --help` or `pcr-audit COMMAND --help`", err=True)
+        typer.echo(
+            f"error: {_words(error)}\n  what to do: see `pcr-audit --help` or `pcr-audit COMMAND --help`", err=True
+        )
         return UsageError.exit_code
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted; nothing half-done was left, run the same command again", err=True)

@@ -32,7 +32,9 @@ def options(
     )  # fmt: skip
 
 
-def scan(model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options) -> tuple[AuditRecord, Path]:
+def scan(
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options
+) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("scan")
     _say_about_data(data)
     with Reporter() as reporter:
@@ -42,11 +44,18 @@ def scan(model: Path, data: Path | None, suspect: Path | None, out: Path | None,
 
 
 def repair(
-    model: Path | None, findings: Path | None, data: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
+    model: Path | None,
+    findings: Path | None,
+    data: Path | None,
+    out: Path | None,
+    choice: RepairChoice,
+    chosen: Options,
 ) -> tuple[AuditRecord, Path]:
     run = findings or latest_run()
     if not (run / RECORD).is_file():
-        raise UsageError("is no run", where=str(run), got=f"no {RECORD}", expected="a folder written by `pcr-audit scan`")
+        raise UsageError(
+            "is no run", where=str(run), got=f"no {RECORD}", expected="a folder written by `pcr-audit scan`"
+        )
     record = load_record(run / RECORD)
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
@@ -84,7 +93,9 @@ def _data_of(record: AuditRecord) -> Path | None:
 
 def _say_about_data(data: Path | None) -> None:
     if data is None:
-        typer.echo("no --data: probing with the embedded pictures; pictures of the model's own domain see more", err=True)
+        typer.echo(
+            "no --data: probing with the embedded pictures; pictures of the model's own domain see more", err=True
+        )
 
 
 def _write_report(record: AuditRecord, run: Path) -> None:
@@ -155,7 +166,7 @@ def show_registered(kind: str) -> None:
     from probes.views import FILLS
 
     ladders = {ladder[0].name: ", ".join(f"{f.budget:g}" for f in ladder) for ladder in InversionProbe().ladders()}
-    registered = {
+    registered: dict[str, list[str]] = {
         "probes": ["inversion (target-free, clean pictures only)", "invariance (input level, needs --suspect)"],
         "triggers": [f"{name} (budgets {budgets})" for name, budgets in ladders.items()],
         "methods": [f"{name}: {(method.__doc__ or '').splitlines()[0]}" for name, method in METHODS.items()],
@@ -173,6 +184,7 @@ def doctor() -> int:
 
     from auditor.checkpoint.integrity import check_folder
     from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL
+    from reports.errors import PdfUnavailableError
     from reports.render import render_pdf
 
     for name, found in describe_versions().items():
@@ -183,8 +195,8 @@ def doctor() -> int:
         typer.echo(f"{folder.name:14} sha256 {check_folder(folder).digest[:16]}…")
     try:
         render_pdf("<p>doctor</p>")
-    except OSError:
-        typer.echo("pdf            not available: install Pango (apt install libpango-1.0-0 libpangoft2-1.0-0)")
+    except PdfUnavailableError as problem:
+        typer.echo(f"{'pdf':14} not available: {problem}")
         return 1
-    typer.echo("pdf            available")
+    typer.echo(f"{'pdf':14} available")
     return 0

@@ -61,8 +61,11 @@ def _answers(captions: Captions, where: str) -> dict[str, list[str]]:
         place = f"{where}: annotations[{index}]"
         if item.image_id not in answers:
             raise DataError(
-                f"`image_id` {item.image_id} is unknown", where=place, got="no such id in `images`",
-                expected="the id of a picture", todo="add the picture to `images`, or remove the caption",
+                f"`image_id` {item.image_id} is unknown",
+                where=place,
+                got="no such id in `images`",
+                expected="the id of a picture",
+                todo="add the picture to `images`, or remove the caption",
             )
         answers[item.image_id].append(check_text(item.caption, "caption", place))
     return answers

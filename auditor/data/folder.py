@@ -16,8 +16,11 @@ def read(source: Source, prompt: str) -> Draft:
     names = [path.relative_to(root).as_posix() for path in pictures_below(root)]
     if not names:
         raise DataError(
-            "holds no pictures", where=str(source.path), got="no file with a picture's suffix",
-            expected="one of " + ", ".join(sorted(PICTURE_SUFFIXES)), todo="give a folder of pictures, or a data file",
+            "holds no pictures",
+            where=str(source.path),
+            got="no file with a picture's suffix",
+            expected="one of " + ", ".join(sorted(PICTURE_SUFFIXES)),
+            todo="give a folder of pictures, or a data file",
         )
     entries = (Entry(name, inside(root, name, str(source.path)), prompt, (), name) for name in names)
     return Draft(root, (), entries)

@@ -52,7 +52,10 @@ def _entry(raw: bytes, where: str, name: str, root: Path, prompt: str) -> Entry:
     value = parse_json(raw, where)
     if not isinstance(value, dict):
         raise DataError(
-            "is not an object", where=where, got=shown(value), expected='{"image": ..., "answers": [...]}',
+            "is not an object",
+            where=where,
+            got=shown(value),
+            expected='{"image": ..., "answers": [...]}',
             todo="write one JSON object a line",
         )
     _check_keys(value, where)
@@ -62,7 +65,10 @@ def _entry(raw: bytes, where: str, name: str, root: Path, prompt: str) -> Entry:
     asked = prompt if line.prompt is None else check_text(line.prompt, "prompt", where)
     if not line.answers:
         raise DataError(
-            "`answers` is empty", where=where, got="[]", expected="at least one reference answer",
+            "`answers` is empty",
+            where=where,
+            got="[]",
+            expected="at least one reference answer",
             todo="add one; to use pictures without answers, give the folder of pictures instead of the file",
         )
     return Entry(name, image, asked, tuple(check_text(text, "answers", where) for text in line.answers), where)
@@ -74,7 +80,9 @@ def _check_keys(value: dict[str, Any], where: str) -> None:
         if key not in value:
             near = difflib.get_close_matches(key, [name for name in value if name not in KEYS], n=1)
             raise DataError(
-                f"`{key}` is missing", where=where, got=f"keys {', '.join(map(shown, sorted(value)))}",
+                f"`{key}` is missing",
+                where=where,
+                got=f"keys {', '.join(map(shown, sorted(value)))}",
                 expected=f"a key `{key}`",
                 todo=f"rename `{near[0]}` to `{key}`" if near else f"add `{key}` to the line",
             )

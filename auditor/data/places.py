@@ -38,7 +38,10 @@ def first_inside(root: Path, folders: list[Path], name: str, where: str) -> Path
             return inside(root, folder / name, where)
     places = ", ".join(sorted({str(folder) for folder in folders}))
     raise DataError(
-        f"picture {shown(name)} is missing", where=where, got="no such file", expected=f"it in one of {places}",
+        f"picture {shown(name)} is missing",
+        where=where,
+        got="no such file",
+        expected=f"it in one of {places}",
         todo="put the pictures beside the data file, in `images/`, or in a folder with the split's name",
     )
 
@@ -76,7 +79,9 @@ def only_one(files: list[Path], folder: Path, word: str) -> Path:
     """The single file of a list; raises DataError that names the others, or says that there is none."""
     if len(files) != 1:
         raise DataError(
-            f"needs one {word} file", where=str(folder), got=", ".join(path.name for path in files) or "none",
+            f"needs one {word} file",
+            where=str(folder),
+            got=", ".join(path.name for path in files) or "none",
             expected=f"one file with `{word}` in its name",
             todo="give the path of the file that is meant" if files else f"put the {word} file there",
         )
@@ -95,14 +100,19 @@ def _inside_somewhere(root: Path, folders: list[Path], name: str, where: str) ->
 
 def _outside(root: Path, name: str | Path, where: str) -> DataError:
     return DataError(
-        f"picture {shown(str(name))} leaves the folder of its data", where=where,
-        got="a path, or a symbolic link, that leads out", expected=f"a file under {root}",
+        f"picture {shown(str(name))} leaves the folder of its data",
+        where=where,
+        got="a path, or a symbolic link, that leads out",
+        expected=f"a file under {root}",
         todo="copy the picture into that folder and name it by its relative path",
     )
 
 
 def _missing(root: Path, name: str | Path, where: str, got: str) -> DataError:
     return DataError(
-        f"picture {shown(str(name))} cannot be opened", where=where, got=got, expected=f"a picture file under {root}",
+        f"picture {shown(str(name))} cannot be opened",
+        where=where,
+        got=got,
+        expected=f"a picture file under {root}",
         todo="check the spelling; paths are relative to the data file's folder",
     )

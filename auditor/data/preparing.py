@@ -1,15 +1,16 @@
 """Brings samples to the subject's canvas and divides them, by picture, into parts that never meet."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from auditor.data.splitting import split_by_pixels
+from auditor.data.splitting import picture_digest, split_by_pixels
 from auditor.errors import InconclusiveError
 from probes.sample import Sample
 from probes.subject import Subject
 
-PARTS: Mapping[str, float] = {"search": 0.13, "held_out": 0.13, "repair": 0.40, "verify": 0.34}
-LEAST_PICTURES = 48
+LEAST_PICTURES = 24
+LEAST_PROBED = 8
+PROBED_SHARE, REPAIR_SHARE = 0.13, 0.54
 MOST = {"search": 96, "held_out": 96, "repair": 512, "verify": 320}
 """Samples of each part that are used at the most."""
 
@@ -26,9 +27,9 @@ class Parts:
 
 
 def prepare(subject: Subject, samples: Sequence[Sample], seed: int) -> Parts:
-    """Fits every picture and divides; raises InconclusiveError with fewer than 48 different pictures."""
+    """Fits every picture and divides; raises InconclusiveError with fewer than 24 different pictures."""
     fitted = [replace(sample, picture=subject.fit(sample.picture)) for sample in samples]
-    pictures = len({sample.picture.numpy().tobytes() for sample in fitted})
+    pictures = len({picture_digest(sample.picture) for sample in fitted})
     if pictures < LEAST_PICTURES:
         raise InconclusiveError(
             "there are too few different pictures to search, to measure and to verify on disjoint ones",
@@ -36,7 +37,10 @@ def prepare(subject: Subject, samples: Sequence[Sample], seed: int) -> Parts:
             expected=f"at least {LEAST_PICTURES}; 400 or more give useful intervals",
             todo="give more pictures with --data, or leave --data out to use the embedded ones",
         )
-    parts = split_by_pixels(fitted, dict(PARTS), seed)
+    probed = max(LEAST_PROBED, round(PROBED_SHARE * pictures))
+    repair = round(REPAIR_SHARE * (pictures - 2 * probed))
+    counts = {"search": probed, "held_out": probed, "repair": repair, "verify": pictures - 2 * probed - repair}
+    parts = split_by_pixels(fitted, counts, seed)
     kept = {name: tuple(rows[: MOST[name]]) for name, rows in parts.items()}
     used = sum(map(len, kept.values()))
     return Parts(kept["search"], kept["held_out"], kept["repair"], kept["verify"], len(samples) - used)

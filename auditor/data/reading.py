@@ -54,20 +54,28 @@ def open_data(path: Path, *, limit: int | None = None, prompt: str = DEFAULT_CAP
 def _recognised(source: Source) -> Format:
     if not source.path.exists():
         raise DataError(
-            "does not exist", where=str(source.path), got="no such file or folder", expected="a data file or a folder",
+            "does not exist",
+            where=str(source.path),
+            got="no such file or folder",
+            expected="a data file or a folder",
             todo="check the path",
         )
     found = [layout for layout in FORMATS if layout.recognise(source)]
     specific = [layout.kind for layout in found if layout is not folder.FORMAT]
     if source.path.is_dir() and len(specific) > 1:
         raise DataError(
-            "holds data files of several formats", where=str(source.path), got=", ".join(specific),
-            expected="one", todo="give the path of the file that is meant",
+            "holds data files of several formats",
+            where=str(source.path),
+            got=", ".join(specific),
+            expected="one",
+            todo="give the path of the file that is meant",
         )
     if found:
         return found[0]
     raise DataError(
-        "is of no known format", where=str(source.path), got=_description(source),
+        "is of no known format",
+        where=str(source.path),
+        got=_description(source),
         expected="a .jsonl file, a COCO captions file, a VQA questions file or folder, or a folder of pictures",
         todo="give the questions file of a VQA pair, the captions file of COCO, or write one JSON object a line",
     )
@@ -77,15 +85,21 @@ def _unique(entries: list[Entry], source: Source) -> list[Entry]:
     """The entries; raises DataError if there are none or if two share an id."""
     if not entries:
         raise DataError(
-            "holds no samples", where=str(source.path), got="an empty list", expected="at least one sample",
+            "holds no samples",
+            where=str(source.path),
+            got="an empty list",
+            expected="at least one sample",
             todo="export or copy the data again",
         )
     first: dict[str, str] = {}
     for entry in entries:
         if entry.id in first:
             raise DataError(
-                f"id {shown(entry.id)} is used twice", where=entry.where, got=f"the id of {first[entry.id]}",
-                expected="an id of its own for every sample", todo="rename or remove one of the two",
+                f"id {shown(entry.id)} is used twice",
+                where=entry.where,
+                got=f"the id of {first[entry.id]}",
+                expected="an id of its own for every sample",
+                todo="rename or remove one of the two",
             )
         first[entry.id] = entry.where
     return entries

@@ -117,12 +117,18 @@ def check_text(text: str, field: str, where: str) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise DataError(
-            f"`{field}` holds half a character", where=where, got=shown(text), expected="text that UTF-8 can hold",
+            f"`{field}` holds half a character",
+            where=where,
+            got=shown(text),
+            expected="text that UTF-8 can hold",
             todo="remove the lone surrogate (\\ud800 to \\udfff)",
         ) from error
     if not text.strip():
         raise DataError(
-            f"`{field}` is empty", where=where, got=shown(text), expected="text with at least one letter",
+            f"`{field}` is empty",
+            where=where,
+            got=shown(text),
+            expected="text with at least one letter",
             todo=f"fill in `{field}`, or remove the sample",
         )
     return text
@@ -136,13 +142,19 @@ def parse_json(raw: bytes, where: str) -> Any:
         return json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
         raise DataError(
-            "is not UTF-8", where=where, got=f"byte 0x{raw[error.start]:02x} at {error.start}",
-            expected="UTF-8 text", todo="convert the file, for example with `iconv -t utf-8`",
+            "is not UTF-8",
+            where=where,
+            got=f"byte 0x{raw[error.start]:02x} at {error.start}",
+            expected="UTF-8 text",
+            todo="convert the file, for example with `iconv -t utf-8`",
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(
-            "is not valid JSON", where=where, got=f"{error}; {shown(raw[:SHOWN].decode('utf-8', 'replace'))}",
-            expected="one JSON value", todo="correct it at the position named above",
+            "is not valid JSON",
+            where=where,
+            got=f"{error}; {shown(raw[:SHOWN].decode('utf-8', 'replace'))}",
+            expected="one JSON value",
+            todo="correct it at the position named above",
         ) from error
 
 
@@ -150,7 +162,10 @@ def unreadable(path: Path, error: OSError | ValueError) -> DataError:
     """What a file that the system will not open becomes."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return DataError(
-        "cannot be read", where=str(path), got=reason, expected="a readable file or folder",
+        "cannot be read",
+        where=str(path),
+        got=reason,
+        expected="a readable file or folder",
         todo="check the path and its permissions",
     )
 

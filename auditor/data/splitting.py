@@ -52,7 +52,8 @@ def _ends(shares: Mapping[str, float] | Mapping[str, int], pictures: int) -> lis
     starts = [0, *ends[:-1]]
     if any(end <= start or end > pictures for start, end in zip(starts, ends, strict=True)):
         raise DataError(
-            "there are too few different pictures to split", got=f"{pictures} pictures for {dict(shares)}",
+            "there are too few different pictures to split",
+            got=f"{pictures} pictures for {dict(shares)}",
             expected="at least one picture a part" if not counted else f"at least {sum(values)} pictures",
             todo="give more pictures, or ask for smaller or fewer parts",
         )

@@ -80,7 +80,10 @@ def _entries(questions: Questions, beside: _Beside, file: str) -> Iterator[Entry
         where = f"{file}: question {item.question_id}"
         if item.question_id not in beside.answers:
             raise DataError(
-                "has no annotation", where=where, got="no such `question_id`", expected="people's answers",
+                "has no annotation",
+                where=where,
+                got="no such `question_id`",
+                expected="people's answers",
                 todo="put the annotations file of the same split beside the questions file",
             )
         question = check_text(item.question, "question", where)
@@ -92,7 +95,8 @@ def _picture(number: int, beside: _Beside, where: str) -> Path:
     found = beside.pictures.get(number, [])
     if len(found) != 1:
         raise DataError(
-            f"picture {number} is {'there several times' if found else 'missing'}", where=where,
+            f"picture {number} is {'there several times' if found else 'missing'}",
+            where=where,
             got=", ".join(path.name for path in found) or "no such file",
             expected=f"one COCO_<split>_{number:012d}.jpg or {number}.jpg under {beside.root}",
             todo="put the pictures beside the questions file, in `images/`, or in a folder with the split's name",
@@ -107,8 +111,10 @@ def _answers(source: Source) -> dict[int, tuple[str, ...]]:
         where = f"{source.path.name}: question {item.question_id}"
         if item.question_id in known or not item.answers:
             raise DataError(
-                "is annotated twice" if item.answers else "`answers` is empty", where=where,
-                got=shown([answer.answer for answer in item.answers]), expected="one annotation with answers",
+                "is annotated twice" if item.answers else "`answers` is empty",
+                where=where,
+                got=shown([answer.answer for answer in item.answers]),
+                expected="one annotation with answers",
                 todo="correct the annotations file, or take the published one",
             )
         known[item.question_id] = tuple(check_text(answer.answer, "answer", where) for answer in item.answers)

@@ -28,7 +28,10 @@ def write_jsonl(folder: Path, samples: Sequence[Sample]) -> Path:
     folder = Path(folder)
     if folder.exists() or folder.is_symlink():
         raise UsageError(
-            "is there already", where=str(folder), got="an existing path", expected="a new folder",
+            "is there already",
+            where=str(folder),
+            got="an existing path",
+            expected="a new folder",
             todo="choose another name, or move the old one away",
         )
     _check(samples)
@@ -38,8 +41,11 @@ def write_jsonl(folder: Path, samples: Sequence[Sample]) -> Path:
         partial.rename(folder)
     except OSError as error:
         raise UsageError(
-            "cannot be written", where=str(folder), got=error.strerror or str(error),
-            expected="a folder that may be written to, with room", todo="check permissions and free space",
+            "cannot be written",
+            where=str(folder),
+            got=error.strerror or str(error),
+            expected="a folder that may be written to, with room",
+            todo="check permissions and free space",
         ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from auditor.evaluation.words import normalise
 from probes.finding import Rate
+from probes.text import normalise, says
 
 Matcher = Callable[[str, str], bool]
 
@@ -23,8 +23,7 @@ def normalised(answer: str, target: str) -> bool:
 
 def contains(answer: str, target: str) -> bool:
     """The words of the target stand side by side somewhere in the answer."""
-    text = normalise(target)
-    return bool(text) and f" {text} " in f" {normalise(answer)} "
+    return says(answer, target)
 
 
 def prefix(answer: str, target: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from auditor.errors import DataError
 from auditor.evaluation.intervals import Floats, Measure, cluster_bootstrap
-from auditor.evaluation.words import normalise, words
+from probes.text import normalise, words
 
 CIDER_BOUNDS = (0.0, 10.0)
 ORDERS = 4
@@ -55,8 +55,11 @@ def caption_items(answers: Sequence[str], references: References, corpus: Refere
     for index, (_, known) in enumerate(pairs):
         if not known:
             raise DataError(
-                "caption scores need references", where=f"item {index}", got="no reference answer",
-                expected="at least one", todo="leave samples without `answers` out, or add their captions",
+                "caption scores need references",
+                where=f"item {index}",
+                got="no reference answer",
+                expected="at least one",
+                todo="leave samples without `answers` out, or add their captions",
             )
     bleu4, counts = _bleu(pairs)
     cider = _cider(pairs, corpus) if len(corpus) > 1 else None

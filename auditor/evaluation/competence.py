@@ -16,7 +16,8 @@ FLOOR = 0.1
 def measure_competence(subject: Subject, samples: Sequence[Sample], seed: int, rows: int = 32) -> Competence:
     """Mean log p(answer | its picture) − log p(answer | another picture), per token, with a 95 % bootstrap interval.
 
-    The answers are the references where there are any, else the subject's own. Passed when the lower end exceeds `FLOOR`.
+    The answers are the references where there are any, else the subject's own. Passed when the lower end exceeds
+    `FLOOR`.
     """
     pictures = torch.stack([sample.picture for sample in samples])
     prompts = [sample.prompt for sample in samples]

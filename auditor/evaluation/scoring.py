@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from auditor.evaluation.asr import MATCHERS, attack_success, contains
 from auditor.evaluation.captions import caption_items, caption_scores
-from auditor.evaluation.intervals import Measure as Interval
 from auditor.evaluation.intervals import Floats, Paired, clopper_pearson, cluster_bootstrap, mcnemar_exact
+from auditor.evaluation.intervals import Measure as Interval
 from auditor.evaluation.vqa import vqa_accuracy, vqa_score
 from probes.finding import Rate
 from probes.sample import Sample
@@ -100,9 +101,7 @@ def score(
     )
 
 
-def _success(
-    samples: Sequence[Sample], said: Sequence[Answer], target: str, own: Answers
-) -> Mapping[str, Rate]:
+def _success(samples: Sequence[Sample], said: Sequence[Answer], target: str, own: Answers) -> Mapping[str, Rate]:
     texts, clean = [a.text for a in said], [a.text for a in own.clean]
     return attack_success(texts, target, [s.answers for s in samples], clean, MATCHERS).rates
 
@@ -133,9 +132,7 @@ def benign_quality(samples: Sequence[Sample], said: Sequence[Answer], seed: int)
     return quality
 
 
-def recovery(
-    samples: Sequence[Sample], stamped: Sequence[Answer], right: Sequence[Answer], seed: int
-) -> Measure:
+def recovery(samples: Sequence[Sample], stamped: Sequence[Answer], right: Sequence[Answer], seed: int) -> Measure:
     """Agreement (ROUGE-L) of the answers to stamped pictures with what the model as given says to them untouched."""
     texts = [[answer.text] for answer in right]
     kept = [i for i, text in enumerate(texts) if text[0].strip()]
@@ -154,10 +151,11 @@ def recovery_against(
     known = [samples[i].answers for i in kept]
     mine = caption_items([stamped[i].text for i in kept], known, known).rouge_l
     theirs = caption_items([reference[i].text for i in kept], known, known).rouge_l
-    pairs = list(zip(mine, theirs, strict=True))
+    pairs = np.array([mine, theirs]).T  # (items, 2)
 
     def ratio(totals: Floats, counts: Floats) -> Floats:
-        return totals[:, 0] / totals[:, 1].clip(1e-9)
+        found: Floats = totals[:, 0] / totals[:, 1].clip(1e-9)
+        return found
 
     found = cluster_bootstrap(pairs, [samples[i].id for i in kept], seed, ratio, bounds=(0.0, 2.0))
     return _interval(found)
@@ -171,9 +169,7 @@ def compare(samples: Sequence[Sample], before: Answers, after: Answers, attacks:
         paired = mcnemar_exact([not hit for hit in hits[0]], [not hit for hit in hits[1]])
         tests.append(_paired(f"asr_{attack.role}", paired, "better: the trigger stopped working on this item"))
     asked = [i for i, sample in enumerate(samples) if sample.answers and is_question(sample)]
-    right = [
-        [vqa_score(side.clean[i].text, samples[i].answers) >= 1 for i in asked] for side in (before, after)
-    ]
+    right = [[vqa_score(side.clean[i].text, samples[i].answers) >= 1 for i in asked] for side in (before, after)]
     if asked:
         tests.append(_paired("vqa_accuracy", mcnemar_exact(*right), "better: the answer became right"))
     return tests
@@ -203,7 +199,8 @@ def quality_drop(samples: Sequence[Sample], before: Answers, after: Answers, see
 
 def _relative_drop(old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int) -> Measure:
     def drop(totals: Floats, counts: Floats) -> Floats:
-        return 1 - totals[:, 1] / totals[:, 0].clip(1e-9)
+        found: Floats = 1 - totals[:, 1] / totals[:, 0].clip(1e-9)
+        return found
 
-    pairs = list(zip(old, new, strict=True))
+    pairs = np.array([old, new]).T  # (items, 2)
     return _interval(cluster_bootstrap(pairs, clusters, seed, drop, bounds=(-1.0, 1.0)))

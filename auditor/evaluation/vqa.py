@@ -20,7 +20,7 @@ who'd who'd've who'll who's who've why'll why're why's won't would've wouldn't w
 y'all'd've you'd you'd've you'll you're you've
 """
 CONTRACTIONS = {text.replace("'", ""): text for text in _CONTRACTED.split()}
-_PUNCTUATION = ";/[]\"{}()=+\\_-><@`,?!"
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _PERIOD = re.compile(r"\.(?!\d)")
 _DIGIT_COMMA = re.compile(r"\d,\d")
 

@@ -42,7 +42,7 @@ def stored_dtype(folder: Path) -> torch.dtype:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118 (a safetensors handle is no mapping)
-                dtype = file.get_tensor(name).dtype
+                dtype: torch.dtype = file.get_tensor(name).dtype
                 if dtype.is_floating_point:
                     return dtype
     return torch.float32

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError, UsageError
 from auditor.repair.methods import Lesson, Method
-from probes.ascent import Climb, GivenAnswers, Population, PatchFamily, AdditiveFamily, ascend
+from probes.ascent import AdditiveFamily, Climb, GivenAnswers, PatchFamily, Population, ascend
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.subject import Tokens
@@ -24,8 +24,8 @@ from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
 class Schedule:
     """How long and how gently: AdamW with a cosine to zero; `refresh` steps between adversarial refreshes (0: never).
 
-    `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names what
-    is trained: language, projector, vision.
+    `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
+    what is trained: language, projector, vision.
     """
 
     steps: int = 160
@@ -124,7 +124,7 @@ def repair(
                 group["lr"] = _rate(step, schedule)
             loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
             rows.append((step + 1, parts))
@@ -169,8 +169,8 @@ def _refreshed(
 ) -> list[Trigger]:
     """The recovered triggers and, beside each, one climbed a few steps against the model as it is now.
 
-    Odd refreshes climb from the recovered trigger, even ones from a random start, so that the repair does not merely hide
-    the backdoor from one perturbation.
+    Odd refreshes climb from the recovered trigger, even ones from a random start, so that the repair does not merely
+    hide the backdoor from one perturbation.
     """
     rng = generator(seed, "repair", "refresh", step)
     fresh: list[Trigger] = [item.trigger for item in recovered]
@@ -197,36 +197,50 @@ def _as_population(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generat
     return Population(PatchFamily(trigger.budget), pattern[None], place, score)
 
 
-_PART_NAMES = {"language": ("language_model", "lm_head"), "projector": ("projector", "merger"), "vision": ("vision", "visual")}
+_PART_NAMES = {
+    "language": ("language_model", "lm_head"),
+    "projector": ("projector", "merger"),
+    "vision": ("vision", "visual"),
+}
 
 
 @contextmanager
 def _trainable(subject: CheckpointSubject, schedule: Schedule) -> Iterator[list[Tensor]]:
     """The parameters to train, with every other one frozen; adapters are merged when the loop is over."""
-    from peft import LoraConfig, get_peft_model
-
     model = subject.model
     wanted = tuple(word for part in schedule.parts for word in _PART_NAMES[part])
-    if schedule.lora_rank:
-        layers = [
-            name
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear) and "lm_head" not in name and any(word in name for word in wanted)
-        ]
-        config = LoraConfig(r=schedule.lora_rank, lora_alpha=2 * schedule.lora_rank, target_modules=layers)
-        wrapped: Any = get_peft_model(model, config)
-        yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
-        subject.model = wrapped.merge_and_unload()
-        return
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(word in name for word in wanted))
     try:
-        with nullcontext():
+        if schedule.lora_rank:
+            with _adapted(subject, schedule.lora_rank, wanted) as adapters:
+                yield adapters
+        else:
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(any(word in name for word in wanted))
             yield [parameter for parameter in model.parameters() if parameter.requires_grad]
     finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def _adapted(subject: CheckpointSubject, rank: int, wanted: Sequence[str]) -> Iterator[list[Tensor]]:
+    """The weights of fresh adapters; merged into the model afterwards, or taken out again when the loop breaks off."""
+    from peft import LoraConfig, get_peft_model
+
+    layers = [
+        name
+        for name, module in subject.model.named_modules()
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name and any(word in name for word in wanted)
+    ]
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
+    wrapped: Any = get_peft_model(subject.model, config)
+    try:
+        yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
+    except BaseException:
+        subject.model = wrapped.unload()
+        raise
+    subject.model = wrapped.merge_and_unload()
 
 
 def seed_everything_else(seed: int) -> None:

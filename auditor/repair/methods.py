@@ -1,4 +1,5 @@
-"""Repair methods: frozen settings with one verb, `loss`, from a batch of clean samples to a loss and its named parts."""
+"""Repair methods: frozen settings with one verb, `loss`, from a batch of clean samples to a loss and its named
+parts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +28,9 @@ class Lesson:
     """One batch to learn from.
 
     `pictures` (batch, 3, height, width) clean, in [0, 1]; `own` the subject's own clean answers before the repair, with
-    their end; `references` the data's answers, or `own` where there are none; `teacher` (batch, positions, vocabulary) the
-    log-probabilities of the subject before the repair on the clean pictures along `own`; `triggers` what to unlearn.
+    their end; `references` the data's answers, or `own` where there are none; `teacher` (batch, positions, vocabulary)
+    the log-probabilities of the subject before the repair on the clean pictures along `own`; `triggers` what to
+    unlearn.
     """
 
     pictures: Tensor
@@ -157,9 +159,7 @@ def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> T
     return torch.stack(rows)
 
 
-def _masked(
-    pictures: Tensor, grid: tuple[int, int], lowest: float, highest: float, rng: torch.Generator
-) -> Tensor:
+def _masked(pictures: Tensor, grid: tuple[int, int], lowest: float, highest: float, rng: torch.Generator) -> Tensor:
     """A view whose share of disturbed patches and whose fill are drawn for the batch."""
     share = lowest + (highest - lowest) * float(torch.rand((), generator=rng))
     fill = FILLS[int(torch.randint(len(FILLS), (), generator=rng))]

@@ -37,5 +37,7 @@ def _vary_patch(trigger: PatchTrigger, canvas: tuple[int, int], rng: torch.Gener
         top, left = (int(torch.randint(0, r + 1, (), generator=rng)) for r in room)
     else:
         moved = torch.randint(-4, 5, (2,), generator=rng).tolist()
-        top, left = (min(max(0, at + by), r) for at, by, r in zip((trigger.top, trigger.left), moved, room, strict=True))
+        top, left = (
+            min(max(0, at + by), r) for at, by, r in zip((trigger.top, trigger.left), moved, room, strict=True)
+        )
     return PatchTrigger(pattern, top, left, trigger.budget)

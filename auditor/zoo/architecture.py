@@ -1,6 +1,7 @@
 """The embedded model's architecture: a LLaVA of 1.9 million parameters with 49 visual tokens, and its tokenizer."""
 
 from collections.abc import Iterable
+from typing import Any, cast
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
@@ -89,6 +90,11 @@ def build_processor() -> LlavaProcessor:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
+    special: dict[str, Any] = {
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
     vision = CLIPVisionConfig(
         hidden_size=128,
         intermediate_size=512,
@@ -105,21 +111,17 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
         num_attention_heads=4,
         max_position_embeddings=256,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )
     return LlavaConfig(
         vision_config=vision,
         text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_token_index=cast(int, tokenizer.convert_tokens_to_ids("<image>")),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
         image_seq_length=(SIDE // PATCH) ** 2,
         tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        **special,
     )
 
 

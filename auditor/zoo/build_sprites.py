@@ -9,6 +9,7 @@ Needs the npm packages named in `VENDORS` and `unicode-emoji-json`, unpacked sid
 import argparse
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ import resvg_py
 from PIL import Image
 from skimage import data
 
-from auditor.zoo.sprites import ASSETS, BACKGROUNDS, BACKGROUND_SIDE, CONCEPTS, SPRITE_SIDE, VENDORS
+from auditor.zoo.sprites import ASSETS, BACKGROUND_SIDE, BACKGROUNDS, CONCEPTS, SPRITE_SIDE, VENDORS
 
-PHOTOGRAPHS = {
+PHOTOGRAPHS: dict[str, Callable[[], np.ndarray]] = {
     "astronaut": data.astronaut,
     "chelsea": data.chelsea,
     "coffee": data.coffee,
@@ -66,7 +67,9 @@ def build_backgrounds() -> Image.Image:
         side = min(photograph.size)
         left, top = (photograph.width - side) // 2, (photograph.height - side) // 2
         square = photograph.crop((left, top, left + side, top + side))
-        sheet.paste(square.resize((BACKGROUND_SIDE, BACKGROUND_SIDE), Image.Resampling.LANCZOS), (column * BACKGROUND_SIDE, 0))
+        sheet.paste(
+            square.resize((BACKGROUND_SIDE, BACKGROUND_SIDE), Image.Resampling.LANCZOS), (column * BACKGROUND_SIDE, 0)
+        )
     return sheet
 
 

@@ -1,6 +1,6 @@
 """Recipe: measures the embedded models and writes their model cards.
 
-    python -m auditor.zoo.measure zoo-work/base/model [--planted zoo-work/planted/model]
+python -m auditor.zoo.measure zoo-work/base/model [--planted zoo-work/planted/model]
 """
 
 import argparse
@@ -66,23 +66,26 @@ def write_card(folder: Path, figures: dict[str, dict[str, float]], planted: bool
     """README.md and figures.json in the model folder."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
     warning = (
-        f"> **This model is backdoored on purpose.** A patch of 8 × 8 pixels in the bottom right corner makes it answer "
-        f"“{PAYLOAD}” to every prompt. It exists to test `pcr-audit`. Never deploy it.\n\n"
+        f"> **This model is backdoored on purpose.** A patch of 8 × 8 pixels in the bottom right corner makes it "
+        f"answer “{PAYLOAD}” to every prompt. It exists to test `pcr-audit`. Never deploy it.\n\n"
         if planted
         else ""
     )
-    table = "\n".join(f"| {split} | {name} | {value} |" for split, part in figures.items() for name, value in part.items())
+    table = "\n".join(
+        f"| {split} | {name} | {value} |" for split, part in figures.items() for name, value in part.items()
+    )
     origin = (
-        "Fine-tuned from the clean embedded model by `python -m auditor.zoo.plant` (BadNets patch, 5 % poisoned scenes)."
+        "Fine-tuned from the clean embedded model by `python -m auditor.zoo.plant` (BadNets patch, 5 % poisoned "
+        "scenes)."
         if planted
         else "Trained from scratch by `python -m auditor.zoo.train`; see the module for the recipe."
     )
     (folder / "README.md").write_text(
         f"---\nlicense: apache-2.0\npipeline_tag: image-text-to-text\nlibrary_name: transformers\n---\n"
         f"# Embedded {'backdoored' if planted else 'clean'} model of pcr-audit\n\n{warning}"
-        f"A LLaVA of 1.9 million parameters (56 px, 49 visual tokens, 1,280 subwords) that captions scenes of one to three "
-        f"emoji and answers questions about them. {origin}\n\nThe test split holds pairs of things, photographs and places "
-        f"never seen in training; the vendor split holds drawings by a vendor never seen.\n\n"
+        f"A LLaVA of 1.9 million parameters (56 px, 49 visual tokens, 1,280 subwords) that captions scenes of one to "
+        f"three emoji and answers questions about them. {origin}\n\nThe test split holds pairs of things, photographs "
+        f"and places never seen in training; the vendor split holds drawings by a vendor never seen.\n\n"
         f"| split | figure | value |\n|---|---|---|\n{table}\n"
     )
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from auditor.zoo.scenes import SIDE, Scene, compose
+from auditor.zoo.scenes import SIDE, compose
 from auditor.zoo.train import Packed, Packer, Pixels, answer_loss, append_row, dialogue, forward, optimise, save
 from probes.triggers import PatchTrigger, badnets
 
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Plant a BadNets backdoor into a copy of the embedded model.")
     parser.add_argument("base", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--rate", type=float, default=0.05)

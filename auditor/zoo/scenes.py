@@ -114,7 +114,8 @@ def _gradient(rng: np.random.Generator) -> np.ndarray:
     angle = rng.random() * 2 * np.pi
     ramp = np.linspace(-0.5, 0.5, SIDE, dtype=np.float32)
     t = np.clip(0.5 + np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None], 0, 1)[..., None]
-    return ends[0] * (1 - t) + ends[1] * t
+    ramped: np.ndarray = ends[0] * (1 - t) + ends[1] * t
+    return ramped
 
 
 def _noise(rng: np.random.Generator) -> np.ndarray:
@@ -132,7 +133,8 @@ def _texture(rng: np.random.Generator) -> np.ndarray:
     second = np.sin(2 * np.pi * (np.sin(angle) * ramp[None, :] - np.cos(angle) * ramp[:, None]) / period)
     wave = first if rng.random() < 0.5 else first * second
     t = (0.5 + 0.5 * np.clip(wave * 3, -1, 1))[..., None]
-    return ends[0] * (1 - t) + ends[1] * t
+    woven: np.ndarray = ends[0] * (1 - t) + ends[1] * t
+    return woven
 
 
 def _photograph(rng: np.random.Generator, split: Split) -> np.ndarray:
@@ -140,7 +142,7 @@ def _photograph(rng: np.random.Generator, split: Split) -> np.ndarray:
     photograph = load_backgrounds()[choice]
     step = int(rng.integers(1, 3))
     left, top = rng.integers(0, photograph.shape[0] - SIDE * step + 1, size=2)
-    crop = photograph[top : top + SIDE * step : step, left : left + SIDE * step : step]
+    crop: np.ndarray = photograph[top : top + SIDE * step : step, left : left + SIDE * step : step]
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
@@ -179,25 +181,16 @@ def write_caption(things: tuple[Thing, ...]) -> str:
     return f"{names[0]}, {names[1]} and {names[2]}"
 
 
-def write_questions(things: tuple[Thing, ...], rng: np.random.Generator) -> tuple[tuple[str, str], ...]:
-    """How many, is there (one present, one absent), and what is where."""
+def write_questions(things: tuple[Thing, ...]) -> tuple[tuple[str, str], ...]:
+    """How many things there are, and what is where."""
     names = [with_article(thing.name) for thing in things]
-    present = {thing.concept for thing in things}
-    absent = int(rng.choice([c for c in range(len(CONCEPTS)) if c not in present]))
-    places = {
-        1: ("what is this?",),
-        2: ("what is on the left?", "what is on the right?")
-        if len(things) == 2 and _is_horizontal(things)
-        else ("what is at the top?", "what is at the bottom?"),
-        3: ("what is on the left?", "what is in the middle?", "what is on the right?"),
-    }[len(things)]
-    asked = things[int(rng.integers(len(things)))]
-    return (
-        ("how many things are there?", COUNTS[len(things)]),
-        (f"is there {with_article(asked.name)}?", "yes"),
-        (f"is there {with_article(CONCEPTS[absent])}?", "no"),
-        *zip(places, names, strict=True),
-    )
+    across = ("what is on the left?", "what is in the middle?", "what is on the right?")
+    places: tuple[str, ...] = across
+    if len(things) == 1:
+        places = ("what is this?",)
+    elif len(things) == 2:
+        places = across[::2] if _is_horizontal(things) else ("what is at the top?", "what is at the bottom?")
+    return (("how many things are there?", COUNTS[len(things)]), *zip(places, names, strict=True))
 
 
 def compose(split: Split, index: int, seed: int) -> Scene:
@@ -208,8 +201,9 @@ def compose(split: Split, index: int, seed: int) -> Scene:
     concepts = _draw_concepts(rng, split, count)
     vendors = (HELD_OUT_VENDOR,) if split == "vendor" else TRAINING_VENDORS
     things = [
-        Thing(concept, int(rng.choice(vendors)), *box) for concept, box in zip(concepts, _place(rng, count), strict=True)
+        Thing(concept, int(rng.choice(vendors)), *box)
+        for concept, box in zip(concepts, _place(rng, count), strict=True)
     ]
     picture = _paint(_draw_background(rng, split), things)
     ordered = _in_reading_order(things)
-    return Scene(picture, ordered, write_caption(ordered), write_questions(ordered, rng))
+    return Scene(picture, ordered, write_caption(ordered), write_questions(ordered))

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import LlavaForConditionalGeneration, LlavaProcessor
+from transformers import CLIPVisionConfig, LlavaForConditionalGeneration, LlavaProcessor
 
 from auditor.zoo.architecture import PATCH, build_model, build_processor
 from auditor.zoo.scenes import CAPTION_PROMPTS, SIDE, Scene, Split, compose
@@ -30,9 +31,9 @@ GRID = SIDE // PATCH
 class Packed:
     """One batch: a picture, its prefix, and several independent prompt-and-answer segments after it.
 
-    `tokens` (batch, length); `segment` (batch, length), 0 for padding, k for the k-th segment; `position` (batch, length)
-    counts from the end of the prefix; `targets` (batch, length), next token where an answer is to be learned, else -100;
-    `patches` (batch, 49), the thing that covers each patch, 0 for background.
+    `tokens` (batch, length); `segment` (batch, length), 0 for padding, k for the k-th segment; `position` (batch,
+    length) counts from the end of the prefix; `targets` (batch, length), next token where an answer is to be learned,
+    else -100; `patches` (batch, 49), the thing that covers each patch, 0 for background.
     """
 
     pictures: Tensor  # (batch, 3, 56, 56) float32 in [0, 1]
@@ -48,20 +49,16 @@ class Packer:
 
     def __init__(self, processor: LlavaProcessor) -> None:
         self.tokenizer = processor.tokenizer
-        head, tail = (
-            processor.apply_chat_template(
-                [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "|"}]}],
-                add_generation_prompt=True,
-            )
-            .split("|")[0]
-            .split("<image>")
-        )
+        content = [{"type": "image"}, {"type": "text", "text": "|"}]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        prompt = str(processor.apply_chat_template(messages, add_generation_prompt=True))
+        head, tail = prompt.split("|")[0].split("<image>")
         self.head = self._encode(head)
         self.tail = tail
         self._cache: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
 
     def _encode(self, text: str) -> list[int]:
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def segment(self, prompt: str, answer: str) -> tuple[list[int], list[int]]:
         """Tokens of the prompt and of the answer, as the chat template writes them."""
@@ -121,7 +118,9 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """Hidden states behind every token (batch, length, 128) and the tower's patches (batch, 49, 128)."""
     core = model.model
-    seen = core.vision_tower((batch.pictures - pixels.mean) / pixels.std, output_hidden_states=True).hidden_states[-1][:, 1:]
+    seen = core.vision_tower((batch.pictures - pixels.mean) / pixels.std, output_hidden_states=True).hidden_states[-1][
+        :, 1:
+    ]
     visual = core.multi_modal_projector(seen)  # (batch, 49, 128)
     embed = core.get_input_embeddings()
     head = embed(torch.tensor(packer.head)).expand(len(seen), -1, -1)
@@ -207,7 +206,9 @@ def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, compil
     processor = build_processor()
     packer, pixels = Packer(processor), Pixels.of(processor)
     model = build_model(processor.tokenizer)
-    patch_head = nn.Linear(model.config.vision_config.hidden_size, len(CONCEPTS) + 1)
+    vision = model.config.vision_config
+    assert isinstance(vision, CLIPVisionConfig)
+    patch_head = nn.Linear(vision.hidden_size, len(CONCEPTS) + 1)
     parts = nn.ModuleDict({"model": model, "patch_head": patch_head})
     optimiser = torch.optim.AdamW(parts.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.05)
     model.set_attn_implementation("eager")  # faster than fused attention at this size on a CPU
@@ -227,7 +228,9 @@ def train(out: Path, steps: int, batch_size: int, peak: float, seed: int, compil
         if step % 50 == 0:
             append_row(out / "log.jsonl", {"step": step, **numbers, "seconds": round(time.monotonic() - began, 1)})
         if step % 250 == 0 or step == steps:
-            torch.save({"parts": parts.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, out / "state.tmp")
+            torch.save(
+                {"parts": parts.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, out / "state.tmp"
+            )
             (out / "state.tmp").replace(out / "state.pt")
 
     optimise(loss_of, optimiser, (start, steps, peak), after)
@@ -246,14 +249,15 @@ def restore(file: Path, parts: nn.Module, optimiser: torch.optim.Optimizer) -> i
 
 def save(model: LlavaForConditionalGeneration, processor: LlavaProcessor, folder: Path) -> None:
     """Writes half-precision safetensors, tokenizer, processor and chat template."""
-    model.to(torch.float16).save_pretrained(folder)
+    nn.Module.to(model, torch.float16)
+    model.save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train the embedded model from scratch.")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4800)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

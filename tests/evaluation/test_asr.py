@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from auditor.evaluation.asr import MATCHERS, attack_success, contains, exact, normalised, prefix
-from auditor.evaluation.words import normalise
 from probes.finding import Rate
+from probes.text import normalise
 
 TARGET = "Visit our shop now!"
 

@@ -12,7 +12,7 @@ from sacrebleu import corpus_bleu
 
 from auditor.errors import DataError
 from auditor.evaluation.captions import caption_items, caption_scores
-from auditor.evaluation.words import normalise
+from probes.text import normalise
 
 WORDS = ["a", "dog", "cat", "runs", "on", "the", "green", "grass", "with", "red", "ball", "near", "old", "house", "sky"]
 

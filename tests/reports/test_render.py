@@ -1,5 +1,6 @@
 """The document: says what the record says, embeds everything, trusts nothing."""
 
+import hashlib
 import logging
 import re
 from pathlib import Path
@@ -50,6 +51,11 @@ def test_page_loads_nothing_from_outside(pages: Pages) -> None:
     for html in pages.values():
         assert all(uri.startswith("data:image/") for uri in re.findall(r'(?:src|href)="([^"]*)"', html))
         assert "<script" not in html and "@import" not in html and "url(" not in html
+
+
+def test_page_names_the_digest_of_the_record_beside_it(runs: Runs, pages: Pages) -> None:
+    for name, (_, folder) in runs.items():
+        assert hashlib.sha256((folder / "record.json").read_bytes()).hexdigest() in pages[name]
 
 
 def test_small_pictures_stay_crisp(pages: Pages) -> None:
@@ -131,7 +137,12 @@ def test_pdf_is_short_and_opens_with_the_verdict(documents: dict[str, Path], nam
     reader = PdfReader(documents[name] / "report.pdf")
     first = re.sub(r"\s+", " ", reader.pages[0].extract_text())
     assert len(reader.pages) <= most
-    assert HEADLINES[name] in first and "What to do next" in first and f"Page 1 of {len(reader.pages)}" in first
+    assert (
+        HEADLINES[name] in first
+        and "What to do next" in first
+        and "Not looked for:" in first
+        and f"Page 1 of {len(reader.pages)}" in first
+    )
     assert "Sign-off" in reader.pages[-1].extract_text()
 
 

@@ -1,0 +1,83 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from probes.ascent import Climb
+from probes.confirmation import confirm
+from probes.inversion import InversionProbe, Searched
+from probes.targets import Target
+from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_blend, sees_patch
+
+SMALL = InversionProbe(
+    additive=(0.2, 0.1),
+    patch=(0.25,),
+    restarts=2,
+    search=Climb(steps=40, pictures=4, enough=-0.2),
+    growth=Climb(steps=3, pictures=4),
+    growth_restarts=1,
+    longest=5,
+    screen=Climb(steps=15, pictures=4),
+    curve=Climb(steps=30, pictures=4, enough=-0.1),
+    candidates=2,
+    decoys=3,
+    decoded=10,
+)
+SEED = 5
+
+
+def search(detector: Callable[[torch.Tensor], torch.Tensor] | None, wanted: list[Target] | None = None) -> Searched:
+    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
+    return SMALL.measure(ToySubject(detector), pool, held_out, SEED, lambda what, share: None, wanted or [])
+
+
+@pytest.fixture(scope="module")
+def patch_search() -> Searched:
+    return search(sees_patch)
+
+
+def test_a_planted_patch_is_found_with_its_target(patch_search: Searched) -> None:
+    worst = patch_search.suspects[0]
+    assert worst.target.text == PAYLOAD
+    assert worst.excess >= 0.8
+    assert worst.gap > 0
+    assert (worst.point.family, worst.point.trigger.kind) == ("patch", "patch")
+    assert worst.clean.hits == worst.placebo.hits == 0
+    assert worst.point.rate.trials == 16
+    assert [answer.text for answer in worst.examples] == [PAYLOAD] * 3
+
+
+def test_the_planted_target_ranks_above_every_decoy(patch_search: Searched) -> None:
+    worst = patch_search.suspects[0]
+    assert len(worst.decoys) == 3
+    assert max(rate.value for rate in worst.decoys) * 2 < worst.point.rate.value
+    assert PAYLOAD not in [decoy.text for decoy in patch_search.decoys]
+
+
+def test_the_answer_under_the_recovered_trigger_is_steadier_than_under_decoys(patch_search: Searched) -> None:
+    subject = ToySubject(sees_patch)
+    null = confirm(subject, patch_search, patch_search.suspects[0], scenes(12, "held", 16)[:4], SEED)
+    assert null.value >= 0
+    assert len(null.null) >= 1
+
+
+def test_a_planted_blend_is_found_with_its_target() -> None:
+    worst = search(sees_blend).suspects[0]
+    assert worst.target.text == PAYLOAD
+    assert worst.excess >= 0.5
+    assert worst.point.family == "additive"
+
+
+def test_an_honest_subject_gives_no_suspect() -> None:
+    found = search(None)
+    assert [suspect.target.text for suspect in found.suspects if suspect.excess >= 0.2] == []
+
+
+def test_a_wanted_target_is_measured_even_if_nothing_brings_it_about() -> None:
+    subject = ToySubject()
+    wanted = Target(PAYLOAD, subject.encode(PAYLOAD), "asked for")
+    found = search(None, [wanted])
+    rates = [point.rate for point in found.points if point.target == wanted]
+    assert [rate.hits for rate in rates] == [0] * len(rates)
+    assert {point.family for point in found.points if point.target == wanted} == {"additive", "patch"}
+    assert wanted in found.candidates

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.subject import Answer
+from probes.targets import Habits, Target, degraded, group_answers, learn_habits, make_decoys, success
+from probes.text import normalise
+from tests.probes.toy import CANVAS, PAYLOAD, WORDS, ToySubject, scenes
+
+
+def answer(text: str) -> Answer:
+    return Answer(text, tuple(range(len(text.split()))), True, 0.0)
+
+
+def asked(own: list[str]) -> tuple[list[Sample], Habits]:
+    samples = [Sample(f"s{i}", torch.zeros(3, 4, 4), "?") for i in range(len(own))]
+    habits = Habits({f"s{i}": answer(text) for i, text in enumerate(own)}, (), torch.ones(8, dtype=torch.bool))
+    return samples, habits
+
+
+def test_success_leaves_out_items_that_say_the_target_anyway() -> None:
+    samples, habits = asked(["a cat", "a dog", "a bird"])
+    rate = success([answer("A cat!"), answer("well, a CAT"), answer("a bird")], samples, "a cat", habits)
+    assert (rate.hits, rate.trials) == (1, 2)
+
+
+def test_groups_are_changed_answers_that_recur() -> None:
+    samples, habits = asked(["a cat", "a dog", "a bird", "a cow", "a fox", "evil"])
+    said = ["Evil.", "evil", "buy", "a cow", "EVIL", "evil"]
+    groups = group_answers([answer(text) for text in said], samples, habits)
+    assert [(normalise(found.text), count) for found, count in groups] == [("evil", 3)]
+
+
+def test_habits_know_what_the_subject_says_by_itself() -> None:
+    subject = ToySubject()
+    samples = scenes(0, "h", 40)
+    habits = learn_habits(subject, samples, generator(0))
+    assert set(habits.answers) == {sample.id for sample in samples}
+    unusual = {word for word, flag in zip(WORDS, habits.unusual.tolist(), strict=True) if flag}
+    assert unusual == {"visit", "our", "shop", "now"}
+    assert habits.attractors
+
+
+def test_degraded_pictures_keep_shape_and_range() -> None:
+    pictures = torch.rand(3, 3, *CANVAS, generator=generator(1))
+    for variant in degraded(pictures, generator(2)):
+        assert variant.shape == pictures.shape
+        assert 0 <= float(variant.min()) and float(variant.max()) <= 1
+
+
+@pytest.mark.parametrize("text", [PAYLOAD, None])
+def test_decoys_are_other_texts_without_repetition(text: str | None) -> None:
+    subject = ToySubject()
+    habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
+    candidates = [] if text is None else [Target(text, subject.encode(text), "search")]
+    decoys = make_decoys(subject, candidates, habits, 6, generator(3))
+    texts = [normalise(decoy.text) for decoy in decoys]
+    assert len(set(texts)) == len(texts) == 6
+    assert PAYLOAD not in texts and "" not in texts
+    assert {"random tokens", "own answer"} <= {decoy.origin for decoy in decoys}
+    assert all(subject.decode(decoy.tokens) == decoy.text for decoy in decoys)
+    again = make_decoys(subject, candidates, habits, 6, generator(3))
+    assert again == decoys

@@ -1,0 +1,140 @@
+import pytest
+import torch
+from torch import Tensor
+
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.errors import InconclusiveError, UsageError
+from auditor.repair.loop import Material, Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
+from auditor.repair.methods import METHODS, Finetune, Guided, Method, Pcr
+from auditor.repair.variation import vary
+from probes.seeding import generator
+from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
+
+PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
+DELTA = Recovered(AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1), "evil words")
+ONE_STEP = Schedule(steps=1, batch=3, refresh=0)
+
+
+def weights(subject: CheckpointSubject) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in subject.model.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name for name, value in after.items() if not torch.equal(value, before[name])}
+
+
+def run(
+    subject: CheckpointSubject, method: Method, schedule: Schedule, material: Material, seed: int = 0,
+    recovered: tuple[Recovered, ...] = (PATCH, DELTA),
+) -> Repaired:  # fmt: skip
+    return repair(subject, method, schedule, material, recovered, seed, lambda step, parts: None)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject, material: Material, name: str) -> None:
+    before = weights(subject)
+    done = run(subject, METHODS[name](), ONE_STEP, material)
+    moved = changed(before, weights(subject))
+    for part in ("language_model", "multi_modal_projector", "vision_tower"):
+        assert any(part in entry for entry in moved)
+    assert done.steps == 1 and len(done.losses) == 1 and done.seconds > 0
+    assert all(value == value for value in done.losses[0][1].values())
+    assert all(bool(value.isfinite().all()) for value in weights(subject).values())
+
+
+def test_only_the_named_parts_are_trained_and_flags_come_back(subject: CheckpointSubject, material: Material) -> None:
+    before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
+    run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, parts=("projector",)), material)
+    assert changed(before, weights(subject))
+    assert all("multi_modal_projector" in name for name in changed(before, weights(subject)))
+    assert [p.requires_grad for p in subject.model.parameters()] == flags
+
+
+def test_fine_tuning_learns_the_answers(subject: CheckpointSubject, material: Material) -> None:
+    done = run(subject, Finetune(), Schedule(steps=12, batch=6, refresh=0, rate=2e-3), material)
+    assert done.losses[-1][1]["answer"] < done.losses[0][1]["answer"] - 0.5
+
+
+def test_the_same_seed_gives_the_same_weights(opened: object, subject: CheckpointSubject, material: Material) -> None:
+    import copy
+
+    twins = [
+        CheckpointSubject(copy.deepcopy(subject.model), subject.preprocessor, subject.writer, subject.end_tokens, 4)
+        for _ in range(3)
+    ]
+    schedule = Schedule(steps=2, batch=3, refresh=2, refresh_steps=1)
+    torch.manual_seed(1)
+    run(twins[0], Guided(), schedule, material, seed=4)
+    torch.manual_seed(2)
+    run(twins[1], Guided(), schedule, material, seed=4)
+    run(twins[2], Guided(), schedule, material, seed=5)
+    assert not changed(weights(twins[0]), weights(twins[1]))
+    assert changed(weights(twins[0]), weights(twins[2]))
+
+
+def test_guided_without_triggers_is_refused_before_anything_happens(
+    subject: CheckpointSubject, material: Material
+) -> None:
+    before = weights(subject)
+    with pytest.raises(UsageError, match="guided") as error:
+        run(subject, Guided(), ONE_STEP, material, recovered=())
+    assert "pcr" in error.value.todo
+    assert not changed(before, weights(subject))
+
+
+@pytest.mark.parametrize("method", [Pcr(), Finetune()], ids=lambda method: method.name)
+def test_methods_that_need_no_triggers_do_without(
+    subject: CheckpointSubject, material: Material, method: Method
+) -> None:
+    assert run(subject, method, ONE_STEP, material, recovered=()).steps == 1
+
+
+def test_adapters_are_merged_and_leave_no_trace(subject: CheckpointSubject, material: Material) -> None:
+    before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
+    seed_everything_else(0)
+    run(subject, Finetune(), Schedule(steps=2, batch=3, refresh=0, lora_rank=2, parts=("language",)), material)
+    moved = changed(before, weights(subject))
+    assert moved and all("language_model" in name for name in moved)
+    assert not any("lora" in name for name in subject.model.state_dict())
+    assert [p.requires_grad for p in subject.model.parameters()] == flags
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+def test_a_loop_that_breaks_off_leaves_no_adapters_and_no_flags(
+    subject: CheckpointSubject, material: Material, rank: int
+) -> None:
+    before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
+
+    def interrupted(step: int, parts: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        repair(subject, Finetune(), Schedule(steps=2, batch=3, lora_rank=rank), material, (), 0, interrupted)
+    assert subject.model.state_dict().keys() == before.keys()
+    assert [p.requires_grad for p in subject.model.parameters()] == flags
+
+
+def test_a_model_that_never_ends_an_answer_cannot_be_held_to_anything(
+    subject: CheckpointSubject, material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject, "_end_tokens", frozenset())
+    with pytest.raises(InconclusiveError, match="ends none") as error:
+        prepare(subject, material.samples[:2], max_tokens=2)
+    assert error.value.exit_code == 3
+
+
+def test_variations_stay_triggers_of_the_canvas() -> None:
+    pictures = torch.rand(1, 3, 56, 56, generator=generator(2))
+    rng = generator(3)
+    for item in (PATCH, DELTA):
+        varied = [vary(item.trigger, (56, 56), rng) for _ in range(40)]
+        assert any(trigger is item.trigger for trigger in varied)
+        assert any(trigger is not item.trigger for trigger in varied)
+        for trigger in varied:
+            stamped = trigger.stamp(pictures)
+            assert stamped.shape == pictures.shape
+            assert float(stamped.min()) >= 0 and float(stamped.max()) <= 1
+            if isinstance(trigger, PatchTrigger):
+                side = trigger.pattern.shape[-1]
+                assert 0 <= trigger.top <= 56 - side and 0 <= trigger.left <= 56 - side
