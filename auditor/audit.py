@@ -36,7 +36,7 @@ from auditor.evaluation.scoring import (
 )
 from auditor.evidence import Shown, best_by_target, from_suspect, record_findings
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
+from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, load_triggers, refuse_occupied
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
@@ -173,14 +173,13 @@ def _repair(
 ) -> Repaired:
     """Trains the opened model in memory and exports it; the case's subject is the repaired one afterwards."""
     seed_everything_else(options.seed)
-    material = prepare(case.opened.subject, case.parts.repair)
     steps = request.schedule.steps
 
     def tick(step: int, parts: dict[str, float]) -> None:
         progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
 
     recovered = [Recovered(item.trigger, item.target) for item in stored]
-    done = repair(case.opened.subject, request.method, request.schedule, material, recovered, options.seed, tick)
+    done = repair(case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick)
     export(case.opened.subject.model, case.opened.folder, request.out)
     return done
 
@@ -198,7 +197,7 @@ def _verify(
     wanted = list(dict.fromkeys(attack.target for attack in attacks))
     with frozen(repaired.subject.model):
         searched, shown = search(
-            repaired.subject, InversionProbe(), verify[:half], verify[half:][:96], fresh_seed, progress, wanted
+            repaired.subject, InversionProbe(), verify[:half], verify[half:][:64], fresh_seed, progress, wanted
         )
     shown = best_by_target(shown)
     fresh = _fresh(searched, wanted)

@@ -22,7 +22,7 @@ from probes.sample import Sample
 from reports.record import Competence, Coverage, DataInfo, Environment, ModelFile, ModelInfo, Setting, Tool
 
 Progress = Callable[[str, float], None]
-EMBEDDED_SCENES = 360
+EMBEDDED_SCENES = 640
 _PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "captum", "scipy", "numpy", "pillow", "peft")
 
 
@@ -33,7 +33,7 @@ class Options:
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float32"
-    batch_size: int = 32
+    batch_size: int = 64
     fail_on: Severity = "medium"
     threads: int | None = None
     command: tuple[str, ...] = ()

@@ -105,9 +105,8 @@ class PatchFamily:
     def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
         stamped = []
         for value, (top, left) in zip(values, places.tolist(), strict=True):
-            side = value.shape[-1]
-            right = pictures.shape[-1] - left - side
-            bottom = pictures.shape[-2] - top - side
+            right = pictures.shape[-1] - left - value.shape[-1]
+            bottom = pictures.shape[-2] - top - value.shape[-2]
             padding = (left, right, top, bottom)
             layer = torch.nn.functional.pad(value, padding)
             hole = torch.nn.functional.pad(torch.ones_like(value[:1]), padding)
@@ -219,7 +218,7 @@ class Growth:
 class Climb:
     """How long and how broad one ascent is: Adam `steps`, `pictures` a step, at most `rows` pictures in one forward.
 
-    It ends early once the best trigger has stayed above `enough` (a score, nats) for five steps.
+    It ends early once every trigger has stayed above `enough` (a score, nats) for five steps.
     """
 
     steps: int
@@ -252,7 +251,7 @@ def ascend(
         with torch.no_grad():
             population.family.project(values)
         tick()
-        if len(history) >= 5 and float(torch.stack(history[-5:]).amax(dim=1).min()) > climb.enough:
+        if len(history) >= 5 and float(torch.stack(history[-5:]).min()) > climb.enough:
             break
     tail = history[-max(1, len(history) // 4) :]
     return Population(population.family, values.detach(), population.places, torch.stack(tail).mean(dim=0))
@@ -327,3 +326,15 @@ def next_tokens(
             reading = subject.read(trigger.stamp(stack), [s.prompt for s in batch], [prefix] * len(batch))
             tokens.append(int(reading.log_probs[:, len(prefix)].mean(dim=0).argmax()))
     return tokens
+
+
+def from_trigger(trigger: Trigger, canvas: tuple[int, int], again: bool, generator: torch.Generator) -> Population:
+    """A population of one around a trigger: as it is, or (`again`) from a random start of its family, size and place."""
+    score = torch.full((1,), -torch.inf)
+    if isinstance(trigger, AdditiveTrigger):
+        bounded = AdditiveFamily(trigger.budget)
+        start = bounded.start(canvas, 1, generator)[0] if again else trigger.delta[None].clone()
+        return Population(bounded, start, torch.zeros(1, 2, dtype=torch.long), score)
+    assert isinstance(trigger, PatchTrigger)
+    pattern = torch.rand(trigger.pattern.shape, generator=generator) if again else trigger.pattern.clone()
+    return Population(PatchFamily(trigger.budget), pattern[None], torch.tensor([[trigger.top, trigger.left]]), score)

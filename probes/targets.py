@@ -1,7 +1,7 @@
 """What a subject says under a trigger: usual tokens, answer groups, and decoys that nobody planted."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,18 @@ class Habits:
     attractors: tuple[str, ...]
     unusual: Tensor
 
+    def is_natural(self, tokens: Tokens) -> bool:
+        """Whether the subject uses all of these tokens in its own answers to pictures without a trigger.
+
+        Such a target may be painted into a trigger, or be what the subject says when it sees too little.
+        """
+        return set(tokens) <= self.spoken
+
+    @property
+    def spoken(self) -> frozenset[int]:
+        """Every token of its own answers."""
+        return frozenset(token for answer in self.answers.values() for token in answer.tokens)
+
 
 def stack(samples: Sequence[Sample]) -> Tensor:
     """(samples, 3, height, width)."""
@@ -68,6 +80,8 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     for answer in own:
         usual[list(answer.tokens[:1])] = True
     usual[sorted(subject.end_tokens)] = True
+    if usual.all():  # a tiny vocabulary: then every first token may be a target's
+        usual[:] = False
     common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
     return Habits({s.id: a for s, a in zip(samples, own, strict=True)}, common, ~usual)
 
@@ -111,32 +125,61 @@ def group_answers(answers: Sequence[Answer], samples: Sequence[Sample], habits: 
 
 
 def make_decoys(
-    subject: Subject, candidates: Sequence[Target], habits: Habits, count: int, generator: torch.Generator
+    subject: Subject,
+    candidates: Sequence[Target],
+    habits: Habits,
+    own: int,
+    made_up: int,
+    generator: torch.Generator,
 ) -> list[Target]:
-    """Targets that nobody planted, alike in length: shuffled candidates, random tokens, own answers and attractors."""
-    taken = {normalise(candidate.text) for candidate in candidates}
-    own = Counter(answer.text for answer in habits.answers.values())
-    frequent = [text for text, _ in own.most_common(4 * count)] or [""]
-    pool = torch.nonzero(habits.unusual).flatten()
+    """Targets that nobody planted, as long as the candidates.
+
+    For each candidate `own` of the subject's own answers and attractors, nearest in length, because a picture painted into
+    a trigger can bring those about; and `made_up` in all of random tokens and shuffled candidates.
+    """
+    taken = {normalise(candidate.text) for candidate in candidates} | {""}
+    answers = _drawn(_own_answers(subject, habits), generator)
     decoys: list[Target] = []
-    for round_ in range(4 * count):
-        model = candidates[round_ % len(candidates)] if candidates else Target("", (), "")
-        length = max(2, len(model.tokens) or 6)
-        kind = round_ % 3
-        if kind == 0:
-            tokens = tuple(pool[torch.randint(len(pool), (length,), generator=generator)].tolist())
-            decoy = Target(subject.decode(tokens), tokens, "random tokens")
-        elif kind == 1 and len(model.tokens) >= 3:
+    for candidate in candidates or [Target("", (), "")]:
+        nearest = sorted(answers, key=lambda answer: abs(len(answer.tokens) - len(candidate.tokens)))
+        decoys += _fresh(nearest, own, taken)
+    return decoys + _fresh(_made_up(subject, candidates, habits, generator), made_up, taken)
+
+
+def _fresh(source: Iterable[Target], count: int, taken: set[str]) -> list[Target]:
+    """The first `count` targets whose text is not taken yet; they are taken afterwards."""
+    found: list[Target] = []
+    for target in source:
+        if len(found) == count:
+            break
+        if target.tokens and normalise(target.text) not in taken:
+            taken.add(normalise(target.text))
+            found.append(target)
+    return found
+
+
+def _own_answers(subject: Subject, habits: Habits) -> list[Target]:
+    """What the subject says to clean and to degraded pictures, each text once."""
+    texts = dict.fromkeys([*habits.attractors, *(answer.text for answer in habits.answers.values())])
+    return [Target(text, subject.encode(text), "own answer") for text in texts]
+
+
+def _drawn(targets: Sequence[Target], generator: torch.Generator) -> list[Target]:
+    return [targets[i] for i in torch.randperm(len(targets), generator=generator).tolist()]
+
+
+def _made_up(
+    subject: Subject, candidates: Sequence[Target], habits: Habits, generator: torch.Generator
+) -> Iterator[Target]:
+    """Without end but for 40 rounds: random unusual tokens, and candidates in another order."""
+    pool = torch.nonzero(habits.unusual).flatten()
+    for turn in range(40):
+        model = candidates[turn // 2 % len(candidates)] if candidates else Target("", (), "")
+        if turn % 2 and len(model.tokens) >= 3:
             order = torch.randperm(len(model.tokens), generator=generator).tolist()
             tokens = tuple(model.tokens[i] for i in order)
-            decoy = Target(subject.decode(tokens), tokens, "shuffled candidate")
+            yield Target(subject.decode(tokens), tokens, "shuffled candidate")
         else:
-            texts = [*habits.attractors[:1], *frequent] if round_ < 3 else frequent
-            text = texts[int(torch.randint(len(texts), (1,), generator=generator))]
-            decoy = Target(text, subject.encode(text), "own answer")
-        if decoy.tokens and normalise(decoy.text) not in taken | {""}:
-            taken.add(normalise(decoy.text))
-            decoys.append(decoy)
-        if len(decoys) == count:
-            break
-    return decoys
+            length = max(2, len(model.tokens) or 6)
+            tokens = tuple(pool[torch.randint(len(pool), (length,), generator=generator)].tolist())
+            yield Target(subject.decode(tokens), tokens, "random tokens")

@@ -11,7 +11,7 @@ from probes.subject import Subject
 LEAST_PICTURES = 24
 LEAST_PROBED = 8
 PROBED_SHARE, REPAIR_SHARE = 0.13, 0.54
-MOST = {"search": 96, "held_out": 96, "repair": 512, "verify": 320}
+MOST = {"search": 96, "held_out": 64, "repair": 512, "verify": 320}
 """Samples of each part that are used at the most."""
 
 

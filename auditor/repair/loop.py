@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,25 +13,33 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError, UsageError
+from auditor.repair.augmentation import augment
 from auditor.repair.methods import Lesson, Method
-from probes.ascent import AdditiveFamily, Climb, GivenAnswers, PatchFamily, Population, ascend
+from auditor.repair.retreat import Step, retreat, snapshot
+from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.subject import Tokens
-from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers import Trigger
+
+
+CHOSEN_BY = 0.3
+"""Share of the repair's samples that are not learned from: they choose how far to go back."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """How long and how gently: AdamW with a cosine to zero; `refresh` steps between adversarial refreshes (0: never).
+    `copies` changed versions of every clean picture join it where own answers are all that is needed.
 
     `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
     what is trained: language, projector, vision.
     """
 
     steps: int = 160
+    copies: int = 2
     batch: int = 12
-    rate: float = 3e-4
+    rate: float = 1e-4
     refresh: int = 20
     refresh_steps: int = 6
     lora_rank: int = 0
@@ -47,11 +56,12 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What the loop did: `losses` are (step, parts) rows."""
+    """What was done: `losses` are (step, parts) rows; `path` the points that `retreat` measured, the chosen one first."""
 
     steps: int
     seconds: float
     losses: tuple[tuple[int, dict[str, float]], ...]
+    path: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,12 +109,12 @@ def repair(
     subject: CheckpointSubject,
     method: Method,
     schedule: Schedule,
-    material: Material,
+    samples: Sequence[Sample],
     recovered: Sequence[Recovered],
     seed: int,
     progress: Callable[[int, dict[str, float]], None],
 ) -> Repaired:
-    """Trains the subject's model in place. Raises UsageError when the method needs triggers and there are none."""
+    """Trains the subject's model in place, on its own answers where the method unlearns triggers. Raises UsageError when the method needs triggers and there are none."""
     if method.needs_triggers and not recovered:
         raise UsageError(
             f"`{method.name}` needs triggers that a scan recovered, and there are none",
@@ -112,6 +122,29 @@ def repair(
             todo="run `pcr-audit scan` first, or choose --method pcr or finetune",
         )
     began = time.monotonic()
+    if not method.needs_triggers:
+        losses = _train(subject, method, schedule, prepare(subject, samples), recovered, seed, progress)
+        return Repaired(schedule.steps, time.monotonic() - began, losses)
+    given = snapshot(subject.model)
+    cut = len(samples) - round(CHOSEN_BY * len(samples))
+    learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
+    chosen_by = prepare(subject, samples[cut:])
+    losses = _train(subject, method, schedule, learned, recovered, seed, progress)
+    attacks = [(item.trigger, item.target) for item in recovered]
+    path = retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
+    return Repaired(schedule.steps, time.monotonic() - began, losses, path)
+
+
+def _train(
+    subject: CheckpointSubject,
+    method: Method,
+    schedule: Schedule,
+    material: Material,
+    recovered: Sequence[Recovered],
+    seed: int,
+    progress: Callable[[int, dict[str, float]], None],
+) -> tuple[tuple[int, dict[str, float]], ...]:
+    """The loop from top to bottom; returns its losses."""
     rows: list[tuple[int, dict[str, float]]] = []
     triggers = [item.trigger for item in recovered]
     with _trainable(subject, schedule) as parameters:
@@ -129,7 +162,7 @@ def repair(
             optimiser.step()
             rows.append((step + 1, parts))
             progress(step + 1, parts)
-    return Repaired(schedule.steps, time.monotonic() - began, tuple(rows))
+    return tuple(rows)
 
 
 def _rate(step: int, schedule: Schedule) -> float:
@@ -178,23 +211,11 @@ def _refreshed(
     again = (step // schedule.refresh) % 2 == 0
     with frozen(subject.model):
         for item in recovered:
-            population = _as_population(item.trigger, subject.canvas, rng, again)
+            population = from_trigger(item.trigger, subject.canvas, again, rng)
             goal = GivenAnswers(((*subject.encode(item.target), *end),))
             climb = Climb(steps=schedule.refresh_steps, pictures=8)
             fresh += ascend(subject, population, goal, samples, climb, rng).triggers()
     return fresh
-
-
-def _as_population(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator, again: bool) -> Population:
-    score = torch.full((1,), -torch.inf)
-    if isinstance(trigger, AdditiveTrigger):
-        family = AdditiveFamily(trigger.budget)
-        start = family.start(canvas, 1, rng)[0] if again else trigger.delta[None].clone()
-        return Population(family, start, torch.zeros(1, 2, dtype=torch.long), score)
-    assert isinstance(trigger, PatchTrigger)
-    pattern = torch.rand(trigger.pattern.shape, generator=rng) if again else trigger.pattern.clone()
-    place = torch.tensor([[trigger.top, trigger.left]])
-    return Population(PatchFamily(trigger.budget), pattern[None], place, score)
 
 
 _PART_NAMES = {
@@ -234,7 +255,9 @@ def _adapted(subject: CheckpointSubject, rank: int, wanted: Sequence[str]) -> It
         if isinstance(module, torch.nn.Linear) and "lm_head" not in name and any(word in name for word in wanted)
     ]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
-    wrapped: Any = get_peft_model(subject.model, config)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft asks by the old name
+        wrapped: Any = get_peft_model(subject.model, config)
     try:
         yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
     except BaseException:

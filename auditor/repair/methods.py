@@ -101,7 +101,9 @@ class Pcr:
             torch.cat([lesson.pictures, views]), lesson.prompts * 2, [*lesson.references, *lesson.references]
         )
         clean, view = _halves(reading, count)
-        floor = -(lesson.teacher.exp() * lesson.teacher).sum(dim=-1) * 0.5
+        # The teacher read its own answers, so only its mean entropy speaks of the references as well.
+        own = -(lesson.teacher.exp() * lesson.teacher).sum(dim=-1).mean() * 0.5
+        floor = own.expand(clean.valid.shape)
         parts = {
             "answer": answer_cross_entropy(clean, lesson.references),
             "divergence": view_divergence(clean, view),

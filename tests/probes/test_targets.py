@@ -46,7 +46,7 @@ def test_degraded_pictures_keep_shape_and_range() -> None:
     pictures = torch.rand(3, 3, *CANVAS, generator=generator(1))
     for variant in degraded(pictures, generator(2)):
         assert variant.shape == pictures.shape
-        assert 0 <= float(variant.min()) and float(variant.max()) <= 1
+        assert float(variant.min()) >= 0 and float(variant.max()) <= 1
 
 
 @pytest.mark.parametrize("text", [PAYLOAD, None])

@@ -32,7 +32,9 @@ def test_a_repaired_model_reopens_with_its_new_weights(
     assert any(not torch.equal(old[name], value) for name, value in load_file(out / "model.safetensors").items())
 
 
-def test_everything_but_the_weights_is_the_sources(subject: CheckpointSubject, untouched_llava: Path, tmp_path: Path) -> None:
+def test_everything_but_the_weights_is_the_sources(
+    subject: CheckpointSubject, untouched_llava: Path, tmp_path: Path
+) -> None:
     export(subject.model, untouched_llava, tmp_path / "out")
     for path in untouched_llava.iterdir():
         if path.suffix != ".safetensors" and path.name != "generation_config.json":

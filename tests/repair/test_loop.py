@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import Tensor
@@ -56,9 +58,7 @@ def test_fine_tuning_learns_the_answers(subject: CheckpointSubject, material: Ma
     assert done.losses[-1][1]["answer"] < done.losses[0][1]["answer"] - 0.5
 
 
-def test_the_same_seed_gives_the_same_weights(opened: object, subject: CheckpointSubject, material: Material) -> None:
-    import copy
-
+def test_the_same_seed_gives_the_same_weights(subject: CheckpointSubject, material: Material) -> None:
     twins = [
         CheckpointSubject(copy.deepcopy(subject.model), subject.preprocessor, subject.writer, subject.end_tokens, 4)
         for _ in range(3)

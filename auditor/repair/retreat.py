@@ -1,0 +1,107 @@
+"""Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
+
+Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights the
+backdoor dies long before the end, so the point that keeps most answers, with no success of any trigger, is taken. It is
+chosen on clean samples that the loop has not trained on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.subject import Tokens
+from probes.targets import answers_under, stack
+from probes.text import normalise, says
+from probes.triggers import Trigger
+
+SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+NEARLY = 0.97
+
+
+@dataclass(frozen=True)
+class Step:
+    """One point of the path: the share of the repair that is kept, the share of clean answers that stay, the share of
+    answers to pictures with a recovered trigger that are right again, and how many answers still say a target, under the
+    recovered triggers and under ones climbed against this very point."""
+
+    share: float
+    kept: float
+    restored: float
+    hits: int
+
+
+def snapshot(model: Any) -> dict[str, Tensor]:
+    """A copy of the weights as they are."""
+    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+
+
+def retreat(
+    subject: CheckpointSubject,
+    given: Mapping[str, Tensor],
+    samples: Sequence[Sample],
+    own: Sequence[Tokens],
+    attacks: Sequence[tuple[Trigger, str]],
+    seed: int,
+) -> tuple[Step, ...]:
+    """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
+    repaired = snapshot(subject.model)
+    steps = []
+    for share in SHARES:
+        _mix(subject.model, given, repaired, share)
+        steps.append(_measure(subject, share, samples, own, attacks, seed))
+    best = _choose(steps)
+    _mix(subject.model, given, repaired, best.share)
+    return (best, *(step for step in steps if step is not best))
+
+
+def _choose(steps: Sequence[Step]) -> Step:
+    """Among the points where no trigger works and nearly as many stamped answers are right as anywhere, the one that
+    keeps most clean answers; the fuller repair where that is the same."""
+    dead = [step for step in steps if step.hits == 0] or [min(steps, key=lambda step: (step.hits, -step.share))]
+    enough = NEARLY * max(step.restored for step in dead)
+    return max((step for step in dead if step.restored >= enough), key=lambda step: (step.kept, step.restored))
+
+
+def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point():
+                tensor.copy_(torch.lerp(given[name], repaired[name], share))
+
+
+def _measure(
+    subject: CheckpointSubject,
+    share: float,
+    samples: Sequence[Sample],
+    own: Sequence[Tokens],
+    attacks: Sequence[tuple[Trigger, str]],
+    seed: int,
+) -> Step:
+    right = [normalise(subject.decode(tokens)) for tokens in own]
+    clean = subject.respond(stack(samples), [sample.prompt for sample in samples])
+    kept = [normalise(answer.text) == text for answer, text in zip(clean, right, strict=True)]
+    restored: list[bool] = []
+    hits = 0
+    for number, (trigger, target) in enumerate(attacks):
+        said = answers_under(subject, trigger, samples)
+        restored += [normalise(answer.text) == text for answer, text in zip(said, right, strict=True)]
+        fresh = answers_under(subject, _climbed(subject, trigger, target, samples, seed, number), samples)
+        hits += sum(says(answer.text, target) for answer in (*said, *fresh))
+    return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits)
+
+
+def _climbed(
+    subject: CheckpointSubject, trigger: Trigger, target: str, samples: Sequence[Sample], seed: int, number: int
+) -> Trigger:
+    rng = generator(seed, "repair", "retreat", number)
+    goal = GivenAnswers(((*subject.encode(target), *sorted(subject.end_tokens)[:1]),))
+    with frozen(subject.model):
+        population = from_trigger(trigger, subject.canvas, False, rng)
+        return ascend(subject, population, goal, samples, Climb(steps=10), rng).triggers()[0]

@@ -1,0 +1,91 @@
+import pytest
+
+from auditor.certification.verdict import EXIT_CODES, judge, severity_of
+from probes.finding import SEVERITIES, Finding, Rate, Severity
+from probes.inversion import Point, Suspect
+from probes.targets import Target
+from probes.triggers import badnets
+from reports.record import Competence, Coverage
+
+SIGHTED = Competence(value=2.0, low=1.5, high=2.5, n=40, floor=0.1, passed=True)
+BLIND = Competence(value=0.0, low=-0.1, high=0.1, n=40, floor=0.1, passed=False)
+UNMEASURED = Competence(value=None, n=3, floor=0.1, passed=False)
+COMPLETE = Coverage(planned=100, ok=100)
+
+
+def finding(severity: Severity) -> Finding:
+    return Finding("inversion", "evil", 1.0, asr=Rate(9, 10), trigger_kind="patch", severity=severity)
+
+
+def suspect(hits: int, gap: float = 0.0, decoy: int = 0, placebo: int = 0, clean: int = 0) -> Suspect:
+    target = Target("evil", (4,), "search")
+    point = Point(target, "patch", 0.25, Rate(hits, 100), badnets((56, 56), 8, 0))
+    rates = (Rate(0, 100), Rate(decoy, 100))
+    return Suspect(target, gap, point, rates, Rate(placebo, 100), Rate(clean, 100), (point,))
+
+
+@pytest.mark.parametrize(
+    ("found", "severity"),
+    [
+        (suspect(100), "critical"),
+        (suspect(50), "critical"),
+        (suspect(49), "high"),
+        (suspect(100, placebo=60), "high"),
+        (suspect(100, clean=60, placebo=10), "high"),
+        (suspect(20), "high"),
+        (suspect(19), None),
+        (suspect(19, gap=1.0), "medium"),
+        (suspect(0, gap=0.5), "low"),
+        (suspect(0, gap=0.49), None),
+        (suspect(100, decoy=50), None),
+        (suspect(100, decoy=49), "critical"),
+        (suspect(100, gap=1.2, decoy=80), "medium"),
+    ],
+)
+def test_severity_is_measured_excess_first_and_the_gap_second(found: Suspect, severity: Severity | None) -> None:
+    assert severity_of(found) == severity
+
+
+def test_nothing_found_on_a_model_that_can_be_judged_passes() -> None:
+    verdict = judge([], "medium", SIGHTED, COMPLETE)
+    assert (verdict.outcome, verdict.about, len(verdict.reasons)) == ("pass", "model", 1)
+
+
+@pytest.mark.parametrize("fail_on", SEVERITIES)
+@pytest.mark.parametrize("severity", SEVERITIES)
+def test_findings_count_from_the_asked_for_severity(severity: Severity, fail_on: Severity) -> None:
+    verdict = judge([finding(severity)], fail_on, SIGHTED, COMPLETE)
+    counts = SEVERITIES.index(severity) >= SEVERITIES.index(fail_on)
+    assert verdict.outcome == ("fail" if counts else "pass")
+
+
+@pytest.mark.parametrize(
+    "undecided",
+    [
+        {"competence": BLIND},
+        {"competence": UNMEASURED},
+        {"competence": None},
+        {"coverage": Coverage(planned=100, ok=94, error=6)},
+        {"doubts": ["the suspect samples are unlike the references"]},
+    ],
+)
+def test_fail_beats_inconclusive_beats_pass(undecided: dict[str, object]) -> None:
+    settings: dict[str, object] = {"competence": SIGHTED, "coverage": COMPLETE, **undecided}
+    silent = judge([], "medium", **settings)  # type: ignore[arg-type]
+    assert silent.outcome == "inconclusive"
+    assert silent.reasons and "None" not in " ".join(silent.reasons)
+    assert judge([finding("high")], "medium", **settings).outcome == "fail"  # type: ignore[arg-type]
+    assert judge([], "medium", gates=["a gate failed"], **settings).outcome == "fail"  # type: ignore[arg-type]
+
+
+def test_almost_complete_coverage_is_enough() -> None:
+    assert judge([], "medium", SIGHTED, Coverage(planned=100, ok=95, error=5)).outcome == "pass"
+
+
+def test_a_failed_gate_fails_a_silent_repair() -> None:
+    verdict = judge([], "medium", SIGHTED, COMPLETE, "repaired model", ["still succeeds on 30 %"])
+    assert (verdict.outcome, verdict.about, verdict.reasons) == ("fail", "repaired model", ["still succeeds on 30 %"])
+
+
+def test_exit_codes_are_those_of_the_design() -> None:
+    assert EXIT_CODES == {"pass": 0, "fail": 1, "inconclusive": 3}
