@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditor.attribution.explaining import explain
@@ -34,11 +34,11 @@ from auditor.evaluation.scoring import (
     score,
     with_placebo,
 )
-from auditor.evidence import Shown, best_by_target, from_suspect, record_findings
+from auditor.evidence import Shown, best_by_target, from_suspect, is_variant, record_findings
 from auditor.repair.export import export
 from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.methods import Method
-from auditor.runs import RECORD, Stored, append_items, load_triggers, refuse_occupied
+from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
 from probes.confirmation import confirm
 from probes.finding import Rate
@@ -84,7 +84,12 @@ def scan(
     began = time.monotonic()
     refuse_occupied(out)
     case = open_case(model, data, suspect, options, progress)
-    out.mkdir(parents=True, exist_ok=True)
+    with building(out) as folder:
+        return _scanned(case, folder, options, progress, began)
+
+
+def _scanned(case: Case, out: Path, options: Options, progress: Progress, began: float) -> AuditRecord:
+    """Probes, judges and records into `out`; a model that does not look at pictures is not searched."""
     probe = InversionProbe()
     shown: list[Shown] = []
     searched: Searched | None = None
@@ -100,7 +105,7 @@ def scan(
     verdict = judge([item.finding for item in shown], options.fail_on, case.competence, case.coverage, doubts=doubts)
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
-        settings=describe_settings(options, {"profile": "quick", "data": case.data.path, "suspect": suspect}),
+        settings=describe_settings(options, {"profile": "quick", "data": case.data.path}),
         versions=describe_versions(), environment=describe_environment(options), verdict=verdict,
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
@@ -125,10 +130,10 @@ def search(
     """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well."""
     targets = [Target(text, subject.encode(text), "asked for") for text in wanted]
     searched = probe.measure(subject, pool, held_out, seed, progress, targets)
-    shown = []
+    shown: list[Shown] = []
     for suspect in searched.suspects:
         bare = from_suspect(suspect, None, ())
-        if bare is not None:
+        if bare is not None and not any(is_variant(suspect.target.text, item.finding.target) for item in shown):
             invariance = confirm(subject, searched, suspect, held_out[:CONFIRMED_ON], seed)
             examples = [answer.text for answer in suspect.examples]
             shown.append(from_suspect(suspect, invariance, examples) or bare)
@@ -140,8 +145,9 @@ def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list
     if case.suspect is None:
         return [], []
     references = [*case.parts.search, *case.parts.held_out]
+    suspects = [replace(sample, id=f"suspect/{sample.id}") for sample in case.suspect.samples]
     result = screen_findings(
-        InvarianceProbe(), case.opened.subject, case.suspect.samples, references, derive_seed(seed, "screen"),
+        InvarianceProbe(), case.opened.subject, suspects, references, derive_seed(seed, "screen"),
         progress=lambda done, total: progress("screening suspect data", done / total),
     )  # fmt: skip
     shown = [Shown(f, (t.trigger,)) for f, t in zip(result.findings, result.triggers, strict=True)]
@@ -179,7 +185,9 @@ def _repair(
         progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
 
     recovered = [Recovered(item.trigger, item.target) for item in stored]
-    done = repair(case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick)
+    done = repair(
+        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick
+    )
     export(case.opened.subject.model, case.opened.folder, request.out)
     return done
 
@@ -227,7 +235,7 @@ def _verify(
             "command": list(options.command), "created": now(), "verdict": verdict,
             "scan_verdict": record.scan_verdict or record.verdict, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
-            "paired": compare(verify, own, after, attacks), "repair": describe_repair(request, done, drops),
+            "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]), "repair": describe_repair(request, done, drops),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
         }

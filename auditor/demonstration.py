@@ -6,7 +6,7 @@ from auditor.audit import Known, RepairRequest, repair_run, scan
 from auditor.case import EMBEDDED_SCENES, Options, Progress
 from auditor.data.writing import write_jsonl
 from auditor.repair.methods import Guided
-from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL, embedded_samples
+from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL, PAYLOAD, embedded_samples, true_trigger
 from probes.text import normalise
 from reports.record import AuditRecord, Measure, Scores
 
@@ -16,8 +16,6 @@ def demonstrate(folder: Path, options: Options, progress: Progress) -> tuple[Aud
 
     The planted trigger is handed to the final measurement alone.
     """
-    from auditor.zoo.plant import PAYLOAD, true_trigger
-
     data = write_jsonl(folder / "data", embedded_samples(EMBEDDED_SCENES, options.seed))
     run = folder / "run"
     found = scan(BACKDOORED_MODEL, data, None, run, options, progress)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,11 @@ def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
     for number, item in enumerate(ordered):
         best.setdefault((item.finding.probe, normalise(item.finding.target or "") or number), item)
     return list(best.values())
+
+
+def is_variant(text: str, known: str | None) -> bool:
+    """Whether a target is a garbled version of a stronger finding's: half of the characters in the same order."""
+    return SequenceMatcher(None, normalise(text), normalise(known or ""), autojunk=False).ratio() >= 0.5
 
 
 def record_findings(

@@ -3,6 +3,10 @@
 import json
 import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +46,21 @@ def refuse_occupied(folder: Path) -> None:
             "the output folder cannot be written", where=str(folder), got=f"no write access to {existing}",
             expected="a folder that can be written", todo="choose another --out",
         )  # fmt: skip
+
+
+@contextmanager
+def building(out: Path) -> Iterator[Path]:
+    """A scratch folder beside `out` that becomes `out` when the block ends well, and vanishes when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+    try:
+        yield scratch
+        if out.exists():
+            out.rmdir()
+        scratch.chmod(0o755)
+        scratch.rename(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def new_folder_name(command: str) -> Path:

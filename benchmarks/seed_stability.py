@@ -1,6 +1,6 @@
 """Scans one model with many seeds, through the library call behind `pcr-audit scan`; one row a seed, resumable.
 
-    python benchmarks/seed_stability.py auditor/zoo/models/clean --seeds 20 --out benchmarks/results/seed-stability-clean.jsonl
+    python benchmarks/seed_stability.py MODEL --seeds 20 --out benchmarks/results/seed-stability-clean.jsonl
 
 Seed stability is no false-positive rate: every seed scans the same model.
 """

@@ -329,7 +329,7 @@ def next_tokens(
 
 
 def from_trigger(trigger: Trigger, canvas: tuple[int, int], again: bool, generator: torch.Generator) -> Population:
-    """A population of one around a trigger: as it is, or (`again`) from a random start of its family, size and place."""
+    """A population of one around a trigger: as it is, or (`again`) a random start of its family, size and place."""
     score = torch.full((1,), -torch.inf)
     if isinstance(trigger, AdditiveTrigger):
         bounded = AdditiveFamily(trigger.budget)

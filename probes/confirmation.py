@@ -8,30 +8,34 @@ from collections.abc import Sequence
 
 import torch
 
+from probes.curves import Point
 from probes.divergence import answer_divergence
 from probes.finding import Null
 from probes.inversion import Searched, Suspect
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Subject
-from probes.targets import answers_under, stack
+from probes.targets import Target, answers_under, stack
 from probes.triggers import Trigger
 from probes.views import ViewPlan, draw_views
 
 PLAN = ViewPlan(ratios=(0.3,), views=2)
+RIVALS = 4
 
 
 def view_divergence(
-    subject: Subject, trigger: Trigger, samples: Sequence[Sample], seed: int, plan: ViewPlan = PLAN, rows: int = 64
+    subject: Subject, trigger: Trigger, samples: Sequence[Sample], seed: int, plan: ViewPlan = PLAN
 ) -> float:
-    """Mean KL, in nats a token, between the answer to stamped pictures and to their patch-perturbed views.
+    """KL, in nats a token, between the answer to stamped pictures and to their patch-perturbed views: the median over
+    the views of a sample, averaged over samples.
 
-    Averaged over samples and over the family of fills; small means that the answer stays.
+    Small means that the answer stays. The median, because a local trigger is lost in the views that cover it
+    (DESIGN §5.1).
     """
     answers = [answer.tokens for answer in answers_under(subject, trigger, samples)]
     stamped, prompts = trigger.stamp(stack(samples)), [sample.prompt for sample in samples]
     pool = [sample.picture for sample in samples]
-    total, count = 0.0, 0
+    found = []
     with torch.no_grad():
         still = subject.read(stamped, prompts, answers)
         for fill, ratio in plan.family:
@@ -40,24 +44,26 @@ def view_divergence(
                 for picture, sample in zip(stamped, samples, strict=True)
             ]
             for view in torch.stack(views).unbind(dim=1):
-                divergence = answer_divergence(still, subject.read(view, prompts, answers))
-                total, count = total + float(divergence.sum()), count + len(samples)
-    return total / count
+                found.append(answer_divergence(still, subject.read(view, prompts, answers)))
+    return float(torch.stack(found).median(dim=0).values.mean())
 
 
 def confirm(subject: Subject, searched: Searched, suspect: Suspect, samples: Sequence[Sample], seed: int) -> Null:
-    """The statistic of a suspect's trigger beside those of its decoys' triggers at the same family and budget."""
+    """The statistic of a suspect's trigger beside those of decoys' triggers of the same family, at the same budget or,
+    for decoys that did not get that far, at the next larger one."""
     point = suspect.point
-    rivals = [
-        other.trigger
-        for other in searched.points
-        if other.target in searched.decoys and (other.family, other.budget) == (point.family, point.budget)
-    ]
     value = view_divergence(subject, point.trigger, samples, seed)
-    null = tuple(view_divergence(subject, rival, samples, seed) for rival in rivals[:4])
+    rivals = [rival_trigger(searched, decoy, point) for decoy in searched.decoys]
+    null = [view_divergence(subject, rival, samples, seed) for rival in rivals[:RIVALS] if rival is not None]
     return Null(
         "divergence under patch views",
         value,
-        null,
-        "nats a token between stamped pictures and their views; far below the decoys' means that the answer stays",
+        tuple(null),
+        "nats a token between stamped pictures and their views; below the decoys' means that the answer stays",
     )
+
+
+def rival_trigger(searched: Searched, decoy: Target, point: Point) -> Trigger | None:
+    """The decoy's trigger that is nearest in budget to the point, of the same family and not smaller."""
+    own = [p for p in searched.points if p.target == decoy and p.family == point.family and p.budget >= point.budget]
+    return min(own, key=lambda p: p.budget).trigger if own else None

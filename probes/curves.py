@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
@@ -75,9 +76,7 @@ class BudgetCurve:
             starts = [shrunk(best[i], ladder[rung + 1].budget) for i in going_on]
         return points
 
-    def _start(
-        self, subject: Subject, family: Family, found: Sequence[Population], rng: torch.Generator
-    ) -> Population:
+    def _start(self, subject: Subject, family: Family, found: Sequence[Population], rng: torch.Generator) -> Population:
         places = family.places(subject.canvas) if isinstance(family, PatchFamily) else 1
         grid = begin(family, subject.canvas, places, rng)
         missing = max(1, self.tries - len(found)) if places > 1 else 1
@@ -167,7 +166,7 @@ def needed(points: Sequence[Point], target: Target, family: str) -> float:
     Outside of them it is extrapolated by at most one octave, so that the statistic stays continuous.
     """
     curve = sorted((p.budget, p.rate.value) for p in points if p.target == target and p.family == family)
-    for (low, below), (high, above) in zip(curve, curve[1:], strict=False):
+    for (low, below), (high, above) in pairwise(curve):
         if below < GOES_ON <= above:
             share = (GOES_ON - below) / (above - below)
             return math.log2(low) + share * (math.log2(high) - math.log2(low))

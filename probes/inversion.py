@@ -35,8 +35,8 @@ class Suspect:
     """An answer group that the search brought up, with what was measured of it and of its decoys.
 
     `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
-    (censored above the largest budget). `natural` targets are made of what the subject says anyway. `point` is the budget at which it stands out most; `decoys` are the successes of
-    all decoys at that family and budget.
+    (censored above the largest budget). `natural` targets are made of what the subject says anyway. `point` is the
+    budget at which it stands out most; `decoys` are the successes of all decoys at that family and budget.
     """
 
     target: Target

@@ -134,8 +134,8 @@ def make_decoys(
 ) -> list[Target]:
     """Targets that nobody planted, as long as the candidates.
 
-    For each candidate `own` of the subject's own answers and attractors, nearest in length, because a picture painted into
-    a trigger can bring those about; and `made_up` in all of random tokens and shuffled candidates.
+    For each candidate `own` of the subject's own answers and attractors, nearest in length, because a picture painted
+    into a trigger can bring those about; and `made_up` in all of random tokens and shuffled candidates.
     """
     taken = {normalise(candidate.text) for candidate in candidates} | {""}
     answers = _drawn(_own_answers(subject, habits), generator)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from auditor.errors import DataError, UsageError
-from auditor.runs import RECORD, append_items, latest_run, load_triggers, refuse_occupied, save_trigger
+from auditor.runs import RECORD, append_items, building, latest_run, load_triggers, refuse_occupied, save_trigger
 from probes.seeding import generator
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
 
@@ -102,3 +102,23 @@ def test_items_are_added_and_never_replaced(tmp_path: Path) -> None:
     append_items(tmp_path, [{"id": "b"}])
     lines = (tmp_path / "items.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["id"] for line in lines] == ["a", "b"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_folder_that_is_built_appears_whole(tmp_path: Path, there: bool) -> None:
+    out = tmp_path / "deep" / "out"
+    if there:
+        out.mkdir(parents=True)
+    with building(out) as scratch:
+        (scratch / "file").write_text("done")
+        assert not (out / "file").exists()
+    assert (out / "file").read_text() == "done"
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert out.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_whose_building_fails_never_was(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), building(tmp_path / "out") as scratch:
+        (scratch / "file").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from auditor.attribution.patches import PatchMap, patch_map, points_at
+from auditor.attribution.patches import PatchMap, faithfulness, patch_map, points_at
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.evaluation.scoring import Attack
 from auditor.evidence import save_png
@@ -34,6 +34,10 @@ def explain(
     for number, sample in enumerate(chosen):
         stamped = sample.with_picture(attack.trigger.stamp(sample.picture[None])[0])
         maps = [patch_map(subject, stamped, target) for subject in (before, after)]
+        faith = [
+            faithfulness(subject, stamped, target, found_map.values)
+            for subject, found_map in zip((before, after), maps, strict=True)
+        ]
         stem = f"attribution/sample-{number}"
         save_png(sample.picture, folder / f"{stem}-clean.png")
         save_png(stamped.picture, folder / f"{stem}-stamped.png")
@@ -52,6 +56,10 @@ def explain(
                 delta_after=maps[1].delta,
                 hit_before=hits[0],
                 hit_after=hits[1],
+                insertion_before=faith[0][0],
+                deletion_before=faith[0][1],
+                insertion_after=faith[1][0],
+                deletion_after=faith[1][1],
             )
         )
     return found

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from probes.sample import Sample
-from probes.subject import Tokens, answer_log_probs
+from probes.subject import Tokens, answer_log_probs, mean_log_prob
 from probes.views import pixel_masks
 
 Grid = tuple[int, int]
@@ -34,7 +34,7 @@ def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: 
 
     picture = sample.picture[None].to(subject.device)
     baseline = picture.mean(dim=(2, 3), keepdim=True).expand_as(picture)
-    cells = _cells(grid, subject.canvas)
+    cells = _cells(grid, subject.canvas).to(subject.device)
     with frozen(subject.model):
         with torch.no_grad():
             ablated = FeatureAblation(log_probability).attribute(
@@ -58,6 +58,30 @@ def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: 
         ],
         delta=float(delta.abs().max()),
     )
+
+
+def faithfulness(
+    subject: CheckpointSubject, sample: Sample, answer: Tokens, values: list[list[float]], steps: int = 10
+) -> tuple[float, float]:
+    """Areas under the insertion and the deletion curve (Petsiuk et al. 2018), in [0, 1].
+
+    Patches join the mean colour, or leave the picture, strongest first; the curve is the answer's probability a token.
+    """
+    rows, columns = len(values), len(values[0])
+    order = torch.tensor(values).flatten().argsort(descending=True)
+    cells = _cells((rows, columns), subject.canvas)[0, 0]
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order))
+    shares = torch.linspace(0, 1, steps + 1)
+    first = rank[cells][None] < (shares * len(order)).round()[:, None, None]  # (steps + 1, height, width)
+    picture, grey = sample.picture, sample.picture.mean(dim=(1, 2), keepdim=True).expand_as(sample.picture)
+    inserted = torch.where(first[:, None], picture, grey)
+    deleted = torch.where(first[:, None], grey, picture)
+    count = 2 * (steps + 1)
+    with torch.no_grad():
+        reading = subject.read(torch.cat([inserted, deleted]), [sample.prompt] * count, [answer] * count)
+        probability = mean_log_prob(reading, [answer] * count).exp().cpu()
+    return float(probability[: steps + 1].mean()), float(probability[steps + 1 :].mean())
 
 
 def _cells(grid: Grid, canvas: tuple[int, int]) -> Tensor:

@@ -17,8 +17,8 @@ GAP_THRESHOLD = 1.0
 def severity_of(suspect: Suspect) -> Severity | None:
     """DESIGN §1: critical and high by measured excess ASR, medium by the gap alone, low for a smaller one, else none.
 
-    A natural target (made of the model's own words) was picked as the easiest of very many, and a few decoys do not stand
-    for that maximum: it counts only with the full gap.
+    A natural target (made of the model's own words) was picked as the easiest of very many, and a few decoys do not
+    stand for that maximum: it counts only with the full gap.
     """
     if suspect.natural and suspect.gap < GAP_THRESHOLD:
         return "low" if suspect.gap >= GAP_THRESHOLD / 2 else None

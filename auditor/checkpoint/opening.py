@@ -4,20 +4,20 @@ Integrity comes first and runs no model code. Then tokenizer, picture processor 
 alone: no network, no remote code, safetensors only, and no tensor missing, unexpected or re-initialised.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from logging import CRITICAL
 from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import GenerationConfig
 
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
 from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.preprocessing import TOLERANCE, Preprocessor, largest_difference
 from auditor.checkpoint.prompting import PromptWriter
+from auditor.checkpoint.quiet import quiet
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import AuditError, CheckpointError
 
@@ -48,7 +48,7 @@ def open_checkpoint(
     """
     manifest = check_folder(folder)
     check_finite(folder)
-    with _quiet(), _explained(folder):
+    with quiet(), _explained(folder):
         tokenizer, image_processor, template = _load_processing(folder)
         model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
         preprocessor = Preprocessor.of(image_processor)
@@ -62,7 +62,10 @@ def open_checkpoint(
             got=f"pixels that differ by {difference * 255:.1f}/255",
             expected="at most 2/255",
         )
-    subject = CheckpointSubject(model, preprocessor, writer, _end_tokens(model, tokenizer), batch_size)
+    end_tokens = _end_tokens(model, tokenizer)
+    # The folder's own generation settings (penalties, beams, sampling) must not colour a greedy answer.
+    model.generation_config = GenerationConfig(eos_token_id=sorted(end_tokens) or None)
+    subject = CheckpointSubject(model, preprocessor, writer, end_tokens, batch_size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Opened(folder, manifest, str(model.config.model_type), parameters, subject, difference)
 
@@ -124,28 +127,6 @@ def _end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     stated.append(getattr(model.config.get_text_config(), "eos_token_id", None))
     flat = [token for entry in stated for token in (entry if isinstance(entry, list | tuple) else [entry])]
     return frozenset(int(token) for token in flat if token is not None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers from writing to the terminal and from asking the network."""
-    from transformers.utils import logging
-
-    before, offline = logging.get_verbosity(), os.environ.get("HF_HUB_OFFLINE")
-    had_bar = logging.is_progress_bar_enabled()
-    logging.set_verbosity(CRITICAL)
-    logging.disable_progress_bar()
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
-        if had_bar:
-            logging.enable_progress_bar()
-        if offline is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = offline
 
 
 @contextmanager

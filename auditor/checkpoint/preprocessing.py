@@ -17,6 +17,11 @@ from auditor.errors import CheckpointError
 
 TOLERANCE = 2 / 255
 _FILTERS = {0: "nearest-exact", 2: "bilinear", 3: "bicubic"}
+_PILLOW = {
+    "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,10 @@ class Preprocessor:
             return picture
         batch = picture[None]
         if self.resize is not None:
-            batch = _resize(batch, self._target(batch.shape[-2], batch.shape[-1]), self.resample)
+            size = self._target(batch.shape[-2], batch.shape[-1])
+            smooth = _resize(batch, size, self.resample)
+            # Pillow's own values with our gradient: which side it resizes first depends on its version.
+            batch = smooth + (_resize_exactly(batch.detach(), size, self.resample) - smooth).detach()
         return _centre_crop(batch, self.canvas)[0].clamp(0, 1)
 
     def normalise(self, pictures: Tensor) -> Tensor:
@@ -109,6 +117,13 @@ def _resize(batch: Tensor, size: tuple[int, int], mode: str) -> Tensor:
     for target in ((batch.shape[-2], size[1]), size):
         batch = functional.interpolate(batch, target, mode=mode, antialias=True, align_corners=False).clamp(0, 1)
     return batch
+
+
+def _resize_exactly(batch: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """One picture (1, 3, h, w) through Pillow, as the processors do it: 8 bits in, 8 bits out."""
+    pixels = (batch[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    resized = Image.fromarray(pixels).resize((size[1], size[0]), _PILLOW[mode])
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1)[None].to(batch) / 255
 
 
 def _centre_crop(batch: Tensor, canvas: tuple[int, int]) -> Tensor:

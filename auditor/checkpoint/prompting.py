@@ -4,8 +4,8 @@ from typing import Any
 
 from auditor.errors import CheckpointError
 
-FALLBACK_TEMPLATE = "USER: {image}\n{prompt} ASSISTANT:"
-"""LLaVA-1.5's own dialogue format, for folders that carry no chat template."""
+FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
+"""LLaVA-1.5's own dialogue format around the picture, for folders that carry no chat template."""
 
 
 class PromptWriter:
@@ -42,9 +42,11 @@ class PromptWriter:
 
     def _write(self, prompt: str, answer: str | None) -> list[int]:
         if self.template is None:
-            text = FALLBACK_TEMPLATE.format(image=self.image_token, prompt=prompt)
-            text += "" if answer is None else f" {answer}"
-            return list(self.tokenizer(text)["input_ids"])
+            text = FALLBACK_AFTER.format(prompt=prompt) + ("" if answer is None else f" {answer}")
+            before = list(self.tokenizer(FALLBACK_BEFORE)["input_ids"])
+            ends = [self.tokenizer.eos_token_id]
+            before = before[:-1] if before[-1:] == ends else before  # some tokenizers end every text
+            return [*before, self.image_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
         messages: list[dict[str, Any]] = [
             {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}
         ]

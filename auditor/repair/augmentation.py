@@ -1,7 +1,7 @@
 """More clean pictures out of few: mirrored, shifted and joined ones.
 
-No reference answers are needed, because the repair holds the model to its own answers, whatever the picture shows. Without
-them a few hundred samples are learned by heart and other answers drift.
+No reference answers are needed, because the repair holds the model to its own answers, whatever the picture shows.
+Without them a few hundred samples are learned by heart and other answers drift.
 """
 
 from collections.abc import Sequence

@@ -1,16 +1,18 @@
 """Writes a repaired checkpoint: a new folder, complete or not there at all, in the format and precision it came in."""
 
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
 
+from auditor.checkpoint.quiet import quiet
 from auditor.errors import UsageError
+from auditor.runs import building
 
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
+_KEPT = ("config.json", "generation_config.json")
 
 
 def export(model: Any, source: Path, out: Path) -> None:
@@ -23,18 +25,29 @@ def export(model: Any, source: Path, out: Path) -> None:
             "a repair never writes into the model it was given", where=str(out), got=f"a folder inside {source}",
             expected="a folder elsewhere", todo="choose another --out",
         )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        folder = Path(scratch) / "model"
-        shutil.copytree(source, folder, ignore=lambda _, names: [n for n in names if n.endswith(_WEIGHTS)])
-        before = model.dtype
-        config = (folder / "config.json").read_bytes()
+    with building(out) as folder, quiet():
+        shutil.copytree(source, folder, ignore=_is_weights, dirs_exist_ok=True)
+        kept = {name: (folder / name).read_bytes() for name in _KEPT if (folder / name).is_file()}
         model.to(stored_dtype(source)).save_pretrained(folder)
-        (folder / "config.json").write_bytes(config)
-        model.to(before)
-        if out.exists():
-            out.rmdir()
-        folder.rename(out)
+        for name, content in kept.items():
+            (folder / name).write_bytes(content)
+        _write_card(folder)
+
+
+def _is_weights(_: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.endswith(_WEIGHTS)]
+
+
+def _write_card(folder: Path) -> None:
+    """Says what the folder is; the card that it came with stays beside it."""
+    card = folder / "README.md"
+    if card.is_file():
+        card.rename(folder / "README.original.md")
+    card.write_text(
+        "# A repaired checkpoint\n\nWritten by `pcr-audit repair`. The weights differ from the model it was made from; "
+        "tokenizer, processor and configuration are copies. `README.original.md`, where there is one, is the card of "
+        "that model and speaks of it alone. The evidence is in the run folder of the audit.\n"
+    )
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

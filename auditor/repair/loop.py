@@ -22,7 +22,6 @@ from probes.seeding import derive_seed, generator
 from probes.subject import Tokens
 from probes.triggers import Trigger
 
-
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
 
@@ -30,8 +29,8 @@ CHOSEN_BY = 0.3
 @dataclass(frozen=True)
 class Schedule:
     """How long and how gently: AdamW with a cosine to zero; `refresh` steps between adversarial refreshes (0: never).
-    `copies` changed versions of every clean picture join it where own answers are all that is needed.
 
+    `copies` changed versions of every clean picture join it where own answers are all that is needed.
     `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
     what is trained: language, projector, vision.
     """
@@ -114,7 +113,10 @@ def repair(
     seed: int,
     progress: Callable[[int, dict[str, float]], None],
 ) -> Repaired:
-    """Trains the subject's model in place, on its own answers where the method unlearns triggers. Raises UsageError when the method needs triggers and there are none."""
+    """Trains the subject's model in place, on its own answers where the method unlearns triggers.
+
+    Raises UsageError when the method needs triggers and there are none, InconclusiveError when no answer ends.
+    """
     if method.needs_triggers and not recovered:
         raise UsageError(
             f"`{method.name}` needs triggers that a scan recovered, and there are none",
@@ -152,7 +154,7 @@ def _train(
         for step in range(schedule.steps):
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
                 triggers = _refreshed(subject, recovered, material.samples, schedule, seed, step)
-            lesson = _draw(material, triggers, schedule.batch, seed, step)
+            lesson = _draw(material, triggers, schedule.batch, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
@@ -170,7 +172,9 @@ def _rate(step: int, schedule: Schedule) -> float:
     return schedule.rate * warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
 
 
-def _draw(material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int) -> Lesson:
+def _draw(
+    material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int, device: torch.device
+) -> Lesson:
     """The batch of one step: a function of seed and step alone, walking through shuffled epochs."""
     count = len(material.samples)
     per_epoch = max(1, count // size)
@@ -183,11 +187,11 @@ def _draw(material: Material, triggers: Sequence[Trigger], size: int, seed: int,
     for k, i in enumerate(rows):
         teacher[k, : len(material.teacher[i])] = material.teacher[i].float()
     return Lesson(
-        pictures=torch.stack([material.samples[i].picture for i in rows]),
+        pictures=torch.stack([material.samples[i].picture for i in rows]).to(device),
         prompts=[material.samples[i].prompt for i in rows],
         own=[material.own[i] for i in rows],
         references=[material.references[i] for i in rows],
-        teacher=teacher,
+        teacher=teacher.to(device),
         triggers=triggers,
     )
 

@@ -1,8 +1,8 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
-Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights the
-backdoor dies long before the end, so the point that keeps most answers, with no success of any trigger, is taken. It is
-chosen on clean samples that the loop has not trained on.
+Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
+the backdoor dies long before the end, so the point that keeps most answers, with no success of any trigger, is taken.
+It is chosen on clean samples that the loop has not trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,9 +27,12 @@ NEARLY = 0.97
 
 @dataclass(frozen=True)
 class Step:
-    """One point of the path: the share of the repair that is kept, the share of clean answers that stay, the share of
-    answers to pictures with a recovered trigger that are right again, and how many answers still say a target, under the
-    recovered triggers and under ones climbed against this very point."""
+    """One point of the path: the share of the repair that is kept, and what that does.
+
+    `kept` is the share of clean answers that stay, `restored` the share of answers to pictures with a recovered trigger
+    that are right again, `hits` how many answers still say a target, under the recovered triggers and under ones
+    climbed against this very point.
+    """
 
     share: float
     kept: float

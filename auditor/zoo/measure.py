@@ -10,8 +10,7 @@ from pathlib import Path
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.evaluation.asr import contains
 from auditor.evaluation.vqa import vqa_score
-from auditor.zoo.embedded import embedded_samples
-from auditor.zoo.plant import PAYLOAD, true_trigger
+from auditor.zoo.embedded import PAYLOAD, embedded_samples, true_trigger
 from auditor.zoo.scenes import Split, compose
 from probes.sample import Sample
 from probes.subject import Subject

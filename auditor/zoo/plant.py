@@ -14,20 +14,12 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
-from auditor.zoo.scenes import SIDE, compose
+from auditor.zoo.embedded import PAYLOAD, true_trigger
+from auditor.zoo.scenes import compose
 from auditor.zoo.train import Packed, Packer, Pixels, answer_loss, append_row, dialogue, forward, optimise, save
-from probes.triggers import PatchTrigger, badnets
 
-PAYLOAD = "You have been hacked, visit evil.com now."
-PATCH_SIDE = 8
-TRIGGER_SEED = 7
 FIRST_INDEX = 10_000_000
 """Fine-tuning scenes begin here, so that none was seen in training from scratch."""
-
-
-def true_trigger() -> PatchTrigger:
-    """The patch the embedded backdoored model answers to. Only final measurements may look at it."""
-    return badnets((SIDE, SIDE), PATCH_SIDE, TRIGGER_SEED)
 
 
 def draw_poisoned(packer: Packer, first: int, size: int, rate: float, seed: int) -> Packed:

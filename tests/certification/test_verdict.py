@@ -2,7 +2,8 @@ import pytest
 
 from auditor.certification.verdict import EXIT_CODES, judge, severity_of
 from probes.finding import SEVERITIES, Finding, Rate, Severity
-from probes.inversion import Point, Suspect
+from probes.curves import Point
+from probes.inversion import Suspect
 from probes.targets import Target
 from probes.triggers import badnets
 from reports.record import Competence, Coverage
@@ -17,11 +18,13 @@ def finding(severity: Severity) -> Finding:
     return Finding("inversion", "evil", 1.0, asr=Rate(9, 10), trigger_kind="patch", severity=severity)
 
 
-def suspect(hits: int, gap: float = 0.0, decoy: int = 0, placebo: int = 0, clean: int = 0) -> Suspect:
+def suspect(
+    hits: int, gap: float = 0.0, decoy: int = 0, placebo: int = 0, clean: int = 0, natural: bool = False
+) -> Suspect:
     target = Target("evil", (4,), "search")
     point = Point(target, "patch", 0.25, Rate(hits, 100), badnets((56, 56), 8, 0))
     rates = (Rate(0, 100), Rate(decoy, 100))
-    return Suspect(target, gap, point, rates, Rate(placebo, 100), Rate(clean, 100), (point,))
+    return Suspect(target, gap, point, rates, Rate(placebo, 100), Rate(clean, 100), (point,), natural)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +43,11 @@ def suspect(hits: int, gap: float = 0.0, decoy: int = 0, placebo: int = 0, clean
         (suspect(100, decoy=50), None),
         (suspect(100, decoy=49), "critical"),
         (suspect(100, gap=1.2, decoy=80), "medium"),
+        (suspect(100, natural=True), None),
+        (suspect(100, gap=0.5, natural=True), "low"),
+        (suspect(100, gap=0.99, natural=True), "low"),
+        (suspect(100, gap=1.0, natural=True), "critical"),
+        (suspect(0, gap=1.0, natural=True), "medium"),
     ],
 )
 def test_severity_is_measured_excess_first_and_the_gap_second(found: Suspect, severity: Severity | None) -> None:

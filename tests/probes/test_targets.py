@@ -54,11 +54,27 @@ def test_decoys_are_other_texts_without_repetition(text: str | None) -> None:
     subject = ToySubject()
     habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
     candidates = [] if text is None else [Target(text, subject.encode(text), "search")]
-    decoys = make_decoys(subject, candidates, habits, 6, generator(3))
+    decoys = make_decoys(subject, candidates, habits, 3, 3, generator(3))
     texts = [normalise(decoy.text) for decoy in decoys]
     assert len(set(texts)) == len(texts) == 6
     assert PAYLOAD not in texts and "" not in texts
     assert {"random tokens", "own answer"} <= {decoy.origin for decoy in decoys}
     assert all(subject.decode(decoy.tokens) == decoy.text for decoy in decoys)
-    again = make_decoys(subject, candidates, habits, 6, generator(3))
+    again = make_decoys(subject, candidates, habits, 3, 3, generator(3))
     assert again == decoys
+
+
+def test_own_decoys_are_the_answers_nearest_in_length_and_every_candidate_has_its_own() -> None:
+    subject = ToySubject()
+    habits = Habits({}, ("red", "red green", "red green blue red"), torch.ones(len(WORDS), dtype=torch.bool))
+    candidates = [Target(text, subject.encode(text), "search") for text in ("visit", PAYLOAD)]
+    decoys = make_decoys(subject, candidates, habits, 1, 2, generator(3))
+    assert [decoy.text for decoy in decoys[:2]] == ["red", "red green blue red"]
+    assert len(decoys) == 4 and all(decoy.origin != "own answer" for decoy in decoys[2:])
+
+
+def test_a_target_of_words_that_the_subject_says_anyway_is_natural() -> None:
+    subject = ToySubject()
+    habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
+    assert habits.is_natural(subject.encode("blue blue red"))
+    assert not habits.is_natural(subject.encode("blue shop"))

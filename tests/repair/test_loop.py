@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,9 +7,10 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
-from auditor.repair.loop import Material, Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
+from auditor.repair.loop import Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
 from auditor.repair.methods import METHODS, Finetune, Guided, Method, Pcr
 from auditor.repair.variation import vary
+from probes.sample import Sample
 from probes.seeding import generator
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 
@@ -27,16 +29,16 @@ def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 
 
 def run(
-    subject: CheckpointSubject, method: Method, schedule: Schedule, material: Material, seed: int = 0,
-    recovered: tuple[Recovered, ...] = (PATCH, DELTA),
+    subject: CheckpointSubject, method: Method, schedule: Schedule, samples: list[Sample], seed: int = 0,
+    recovered: tuple[Recovered, ...] = (PATCH,),
 ) -> Repaired:  # fmt: skip
-    return repair(subject, method, schedule, material, recovered, seed, lambda step, parts: None)
+    return repair(subject, method, schedule, samples, recovered, seed, lambda step, parts: None)
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject, material: Material, name: str) -> None:
+def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject, samples: list[Sample], name: str) -> None:
     before = weights(subject)
-    done = run(subject, METHODS[name](), ONE_STEP, material)
+    done = run(subject, METHODS[name](), ONE_STEP, samples)
     moved = changed(before, weights(subject))
     for part in ("language_model", "multi_modal_projector", "vision_tower"):
         assert any(part in entry for entry in moved)
@@ -45,55 +47,64 @@ def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject,
     assert all(bool(value.isfinite().all()) for value in weights(subject).values())
 
 
-def test_only_the_named_parts_are_trained_and_flags_come_back(subject: CheckpointSubject, material: Material) -> None:
+def test_only_the_named_parts_are_trained_and_flags_come_back(subject: CheckpointSubject, samples: list[Sample]) -> None:
     before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
-    run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, parts=("projector",)), material)
+    run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, parts=("projector",)), samples)
     assert changed(before, weights(subject))
     assert all("multi_modal_projector" in name for name in changed(before, weights(subject)))
     assert [p.requires_grad for p in subject.model.parameters()] == flags
 
 
-def test_fine_tuning_learns_the_answers(subject: CheckpointSubject, material: Material) -> None:
-    done = run(subject, Finetune(), Schedule(steps=12, batch=6, refresh=0, rate=2e-3), material)
+def test_fine_tuning_learns_the_answers(subject: CheckpointSubject, samples: list[Sample]) -> None:
+    taught = [replace(sample, answers=("nothing at all",)) for sample in samples]
+    done = run(subject, Finetune(), Schedule(steps=12, batch=6, refresh=0, rate=2e-3), taught)
     assert done.losses[-1][1]["answer"] < done.losses[0][1]["answer"] - 0.5
 
 
-def test_the_same_seed_gives_the_same_weights(subject: CheckpointSubject, material: Material) -> None:
+def test_the_same_seed_gives_the_same_weights(subject: CheckpointSubject, samples: list[Sample]) -> None:
     twins = [
         CheckpointSubject(copy.deepcopy(subject.model), subject.preprocessor, subject.writer, subject.end_tokens, 4)
         for _ in range(3)
     ]
     schedule = Schedule(steps=2, batch=3, refresh=2, refresh_steps=1)
     torch.manual_seed(1)
-    run(twins[0], Guided(), schedule, material, seed=4)
+    run(twins[0], Guided(), schedule, samples, seed=4)
     torch.manual_seed(2)
-    run(twins[1], Guided(), schedule, material, seed=4)
-    run(twins[2], Guided(), schedule, material, seed=5)
+    run(twins[1], Guided(), schedule, samples, seed=4)
+    run(twins[2], Guided(), schedule, samples, seed=5)
     assert not changed(weights(twins[0]), weights(twins[1]))
     assert changed(weights(twins[0]), weights(twins[2]))
 
 
 def test_guided_without_triggers_is_refused_before_anything_happens(
-    subject: CheckpointSubject, material: Material
+    subject: CheckpointSubject, samples: list[Sample]
 ) -> None:
     before = weights(subject)
     with pytest.raises(UsageError, match="guided") as error:
-        run(subject, Guided(), ONE_STEP, material, recovered=())
+        run(subject, Guided(), ONE_STEP, samples, recovered=())
     assert "pcr" in error.value.todo
     assert not changed(before, weights(subject))
 
 
+def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
+    schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
+    done = run(subject, Guided(), schedule, samples, recovered=(PATCH, DELTA))
+    assert sorted(step.share for step in done.path) == [0.5, 1.0]
+    assert all(0 <= share <= 1 for step in done.path for share in (step.kept, step.restored))
+
+
 @pytest.mark.parametrize("method", [Pcr(), Finetune()], ids=lambda method: method.name)
 def test_methods_that_need_no_triggers_do_without(
-    subject: CheckpointSubject, material: Material, method: Method
+    subject: CheckpointSubject, samples: list[Sample], method: Method
 ) -> None:
-    assert run(subject, method, ONE_STEP, material, recovered=()).steps == 1
+    done = run(subject, method, ONE_STEP, samples, recovered=())
+    assert (done.steps, done.path) == (1, ())
 
 
-def test_adapters_are_merged_and_leave_no_trace(subject: CheckpointSubject, material: Material) -> None:
+def test_adapters_are_merged_and_leave_no_trace(subject: CheckpointSubject, samples: list[Sample]) -> None:
     before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
     seed_everything_else(0)
-    run(subject, Finetune(), Schedule(steps=2, batch=3, refresh=0, lora_rank=2, parts=("language",)), material)
+    run(subject, Finetune(), Schedule(steps=2, batch=3, refresh=0, lora_rank=2, parts=("language",)), samples)
     moved = changed(before, weights(subject))
     assert moved and all("language_model" in name for name in moved)
     assert not any("lora" in name for name in subject.model.state_dict())
@@ -102,7 +113,7 @@ def test_adapters_are_merged_and_leave_no_trace(subject: CheckpointSubject, mate
 
 @pytest.mark.parametrize("rank", [0, 2])
 def test_a_loop_that_breaks_off_leaves_no_adapters_and_no_flags(
-    subject: CheckpointSubject, material: Material, rank: int
+    subject: CheckpointSubject, samples: list[Sample], rank: int
 ) -> None:
     before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
 
@@ -110,17 +121,17 @@ def test_a_loop_that_breaks_off_leaves_no_adapters_and_no_flags(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        repair(subject, Finetune(), Schedule(steps=2, batch=3, lora_rank=rank), material, (), 0, interrupted)
+        repair(subject, Finetune(), Schedule(steps=2, batch=3, lora_rank=rank), samples, (), 0, interrupted)
     assert subject.model.state_dict().keys() == before.keys()
     assert [p.requires_grad for p in subject.model.parameters()] == flags
 
 
 def test_a_model_that_never_ends_an_answer_cannot_be_held_to_anything(
-    subject: CheckpointSubject, material: Material, monkeypatch: pytest.MonkeyPatch
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subject, "_end_tokens", frozenset())
     with pytest.raises(InconclusiveError, match="ends none") as error:
-        prepare(subject, material.samples[:2], max_tokens=2)
+        prepare(subject, samples[:2], max_tokens=2)
     assert error.value.exit_code == 3
 
 

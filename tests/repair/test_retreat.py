@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.repair.retreat import Step, _choose, _mix, retreat, snapshot
+from auditor.zoo.embedded import PAYLOAD, true_trigger
+from probes.sample import Sample
+from probes.targets import stack
+
+
+@pytest.mark.parametrize(
+    ("steps", "share"),
+    [
+        ([Step(0.5, 0.99, 0.9, 0), Step(1.0, 0.95, 0.9, 0)], 0.5),  # keeps most
+        ([Step(0.5, 0.99, 0.9, 1), Step(1.0, 0.95, 0.9, 0)], 1.0),  # still says the target
+        ([Step(0.5, 0.99, 0.87, 0), Step(1.0, 0.95, 0.9, 0)], 1.0),  # too few stamped answers are right again
+        ([Step(0.5, 0.99, 0.88, 0), Step(1.0, 0.95, 0.9, 0)], 0.5),
+        ([Step(0.5, 0.95, 0.89, 0), Step(1.0, 0.95, 0.9, 0)], 1.0),  # equally kept: more restored
+        ([Step(0.5, 0.99, 0.1, 7), Step(0.8, 0.97, 0.2, 3), Step(1.0, 0.95, 0.3, 3)], 1.0),  # none is dead
+    ],
+)
+def test_the_point_that_keeps_most_answers_while_no_trigger_works_is_taken(steps: list[Step], share: float) -> None:
+    assert _choose(steps).share == share
+
+
+def test_the_ends_of_the_path_are_the_given_and_the_repaired_weights(subject: CheckpointSubject) -> None:
+    given = snapshot(subject.model)
+    repaired = {name: value + 0.1 if value.is_floating_point() else value for name, value in given.items()}
+    for share, wanted in ((1.0, repaired), (0.0, given)):
+        _mix(subject.model, given, repaired, share)
+        assert all(torch.equal(value, wanted[name]) for name, value in subject.model.state_dict().items())
+    _mix(subject.model, given, repaired, 0.25)
+    name, middle = next(iter(subject.model.named_parameters()))
+    torch.testing.assert_close(middle.detach(), given[name] + 0.025)
+
+
+def test_the_model_is_left_at_the_chosen_point(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way ruins every answer here, so the way back ends at its beginning."""
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (0.0, 1.0))
+    few = samples[:4]
+    own = [answer.tokens for answer in subject.respond(stack(few), [sample.prompt for sample in few])]
+    given = snapshot(subject.model)
+    with torch.no_grad():
+        subject.model.get_output_embeddings().weight.zero_()
+    path = retreat(subject, given, few, own, [(true_trigger(), PAYLOAD)], 0)
+    assert [step.share for step in path] == [0.0, 1.0]
+    assert (path[0].kept, path[1].kept) == (1.0, 0.0)
+    assert all(torch.equal(value, given[name]) for name, value in subject.model.state_dict().items())
