@@ -235,7 +235,8 @@ def _verify(
             "command": list(options.command), "created": now(), "verdict": verdict,
             "scan_verdict": record.scan_verdict or record.verdict, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
-            "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]), "repair": describe_repair(request, done, drops),
+            "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
+            "repair": describe_repair(request, done, drops),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
         }

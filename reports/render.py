@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from PIL import Image, ImageFile
 
 from probes.finding import SEVERITIES
 from reports import figures, formats, wording
@@ -107,12 +108,21 @@ def render_pdf(html: str) -> bytes:
     """The page as a tagged PDF; fetches nothing but data URIs. Raises PdfUnavailableError where Pango is missing."""
     with _quiet():
         try:
-            weasyprint = import_module("weasyprint")
+            weasyprint = _import_weasyprint()
         except OSError as error:
             raise PdfUnavailableError(NO_PANGO) from error
         fetcher = weasyprint.urls.URLFetcher(allowed_protocols=("data",))
         document = weasyprint.HTML(string=html, url_fetcher=fetcher)
         return bytes(document.write_pdf(pdf_tags=True, custom_metadata=True))
+
+
+def _import_weasyprint() -> ModuleType:
+    """WeasyPrint, without its side effect: it makes Pillow accept truncated pictures in the whole process."""
+    accepts_truncated = ImageFile.LOAD_TRUNCATED_IMAGES
+    try:
+        return import_module("weasyprint")
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = accepts_truncated
 
 
 def finding_views(findings: Sequence[RecordedFinding], fail_on: str, folder: Path) -> list[FindingView]:

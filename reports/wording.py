@@ -144,7 +144,7 @@ def _after_pass(record: AuditRecord, repaired: bool) -> list[str]:
         steps.append(f"As far as this audit goes, checkpoint {digest} may be released.")
     steps.append("Audit again when weights, processor, tokenizer or prompts change.")
     if record.assurance != "certified":
-        steps.append("Where more assurance is needed, run with planted controls (--controls) and certify the run.")
+        steps.append("This is a screening: where more is needed, try the search on copies with known plants first.")
     return steps
 
 
@@ -163,7 +163,7 @@ def reasons_in_full(record: AuditRecord, shown: int, length: int) -> list[str]:
 def asked(record: AuditRecord) -> list[tuple[str, str]]:
     """What the run worked with, as name and value."""
     names = [family.name for family in record.search.families] or record.search.looked_for
-    facts = [("Pictures", _samples(record.data)), ("Triggers", shorten(", ".join(names) or "not recorded", 120))]
+    facts = [("Samples", _samples(record.data)), ("Triggers", shorten(", ".join(names) or "not recorded", 120))]
     facts += [("Suspect data", _samples(record.suspect))] if record.suspect else []
     facts += [("Items", _items(record.coverage))]
     if (fit := record.competence) is not None:

@@ -28,7 +28,9 @@ def export(model: Any, source: Path, out: Path) -> None:
     with building(out) as folder, quiet():
         shutil.copytree(source, folder, ignore=_is_weights, dirs_exist_ok=True)
         kept = {name: (folder / name).read_bytes() for name in _KEPT if (folder / name).is_file()}
+        before = model.dtype
         model.to(stored_dtype(source)).save_pretrained(folder)
+        model.to(before)
         for name, content in kept.items():
             (folder / name).write_bytes(content)
         _write_card(folder)

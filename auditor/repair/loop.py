@@ -55,7 +55,7 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was done: `losses` are (step, parts) rows; `path` the points that `retreat` measured, the chosen one first."""
+    """What was done: `losses` are (step, parts) rows, `path` the points that `retreat` measured, the chosen first."""
 
     steps: int
     seconds: float

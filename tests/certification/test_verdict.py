@@ -1,8 +1,8 @@
 import pytest
 
 from auditor.certification.verdict import EXIT_CODES, judge, severity_of
-from probes.finding import SEVERITIES, Finding, Rate, Severity
 from probes.curves import Point
+from probes.finding import SEVERITIES, Finding, Rate, Severity
 from probes.inversion import Suspect
 from probes.targets import Target
 from probes.triggers import badnets

@@ -48,3 +48,23 @@ def test_a_template_that_leaves_the_picture_out_is_refused(opened: Opened) -> No
 def test_a_prompt_that_smuggles_a_picture_is_refused(opened: Opened) -> None:
     with pytest.raises(CheckpointError):
         opened.subject.writer.prompt_tokens("What is <image>?")
+
+
+class EndsEveryText:
+    """A tokenizer of single characters that puts its end after every text, as some do."""
+
+    all_special_ids = (1, 2)
+    eos_token_id = 1
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [ord(letter) for letter in text] + ([1] if add_special_tokens else [])}
+
+    def convert_ids_to_tokens(self, token: int) -> str:
+        return "<image>"
+
+
+def test_without_a_template_the_picture_stands_between_the_words_and_no_text_is_ended() -> None:
+    writer = PromptWriter(EndsEveryText(), None, 2, 3)
+    tokens = writer.prompt_tokens("What?")
+    assert 1 not in tokens
+    assert "".join("#" if token == 2 else chr(token) for token in tokens) == "USER: ###\nWhat? ASSISTANT:"

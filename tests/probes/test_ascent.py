@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -10,9 +13,11 @@ from probes.ascent import (
     UnusualFirstToken,
     ascend,
     begin,
+    from_trigger,
     next_tokens,
 )
 from probes.seeding import generator
+from probes.subject import Reading, Tokens
 from probes.triggers import AdditiveTrigger, PatchTrigger
 from tests.probes.toy import CANVAS, PAYLOAD, WORDS, ToySubject, scenes, sees_patch
 
@@ -112,3 +117,46 @@ def test_an_ascent_ends_once_it_is_good_enough_and_is_a_function_of_its_seed() -
     assert climb(1, -1000.0)[1] == 5
     assert torch.equal(climb(1, 0.0)[0], climb(1, 0.0)[0])
     assert not torch.equal(climb(1, 0.0)[0], climb(2, 0.0)[0])
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Each trigger's score is given, whatever is read."""
+
+    scores: tuple[float, ...]
+
+    def answers(self, index: int) -> Tokens:
+        return ()
+
+    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> torch.Tensor:
+        return torch.tensor([self.scores[i] for i in index]) + 0 * reading.log_probs.sum()
+
+
+@pytest.mark.parametrize(("scores", "steps"), [((-0.1, -0.2), 5), ((-0.1, -0.9), 8), ((-0.9, -0.1), 8)])
+def test_it_is_good_enough_once_every_trigger_is(scores: tuple[float, ...], steps: int) -> None:
+    ticks: list[int] = []
+    start = begin(AdditiveFamily(0.1), CANVAS, 2, generator(9))
+    climb = Climb(8, 4, enough=-0.5)
+    ascend(ToySubject(), start, Settled(scores), scenes(1, "a", 8), climb, generator(1), lambda: ticks.append(1))
+    assert len(ticks) == steps
+
+
+DELTA = AdditiveTrigger(0.2 * torch.rand(3, *CANVAS, generator=generator(4)) - 0.1, 0.1)
+PATTERN = PatchTrigger(torch.rand(3, 7, 7, generator=generator(5)), 3, 11, 0.25)
+
+
+@pytest.mark.parametrize("trigger", [DELTA, PATTERN], ids=lambda trigger: trigger.kind)
+def test_a_climb_may_begin_at_a_trigger_or_at_random_values_in_its_place(
+    trigger: AdditiveTrigger | PatchTrigger,
+) -> None:
+    same, other = (from_trigger(trigger, CANVAS, again, generator(6)) for again in (False, True))
+    torch.testing.assert_close(same.triggers()[0].stamp(PICTURES), trigger.stamp(PICTURES))
+    assert other.values.shape == same.values.shape and not torch.equal(other.values, same.values)
+    assert torch.equal(other.places, same.places)
+    assert other.triggers()[0].budget == trigger.budget
+    projected = other.values.clone()
+    other.family.project(projected)
+    assert torch.equal(projected, other.values)
+    before = (trigger.delta if isinstance(trigger, AdditiveTrigger) else trigger.pattern).clone()
+    same.values.zero_()
+    assert torch.equal(trigger.delta if isinstance(trigger, AdditiveTrigger) else trigger.pattern, before)

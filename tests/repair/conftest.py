@@ -7,6 +7,7 @@ import pytest
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.zoo.embedded import CLEAN_MODEL, embedded_samples
+from probes.ascent import Climb
 from probes.sample import Sample
 
 
@@ -28,5 +29,6 @@ def samples() -> list[Sample]:
 
 @pytest.fixture(autouse=True)
 def short_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two points of the way back are enough to see that it is gone."""
+    """Two points of the way back, each climbed against for one step, are enough to see that it is gone."""
     monkeypatch.setattr("auditor.repair.retreat.SHARES", (0.5, 1.0))
+    monkeypatch.setattr("auditor.repair.retreat.Climb", lambda steps: Climb(steps=1, pictures=2))

@@ -44,9 +44,7 @@ def test_everything_but_the_weights_is_the_sources(
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_card_says_what_it_is_and_the_given_one_stays_beside_it(
-    subject: CheckpointSubject, tmp_path: Path
-) -> None:
+def test_the_card_says_what_it_is_and_the_given_one_stays_beside_it(subject: CheckpointSubject, tmp_path: Path) -> None:
     export(subject.model, CLEAN_MODEL, tmp_path / "out")
     assert "repaired checkpoint" in (tmp_path / "out" / "README.md").read_text()
     assert (tmp_path / "out" / "README.original.md").read_bytes() == (CLEAN_MODEL / "README.md").read_bytes()

@@ -16,7 +16,7 @@ from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
 DELTA = Recovered(AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1), "evil words")
-ONE_STEP = Schedule(steps=1, batch=3, refresh=0)
+ONE_STEP = Schedule(steps=1, copies=1, batch=3, refresh=0)
 
 
 def weights(subject: CheckpointSubject) -> dict[str, Tensor]:
@@ -36,7 +36,9 @@ def run(
 
 
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject, samples: list[Sample], name: str) -> None:
+def test_one_step_of_every_method_changes_every_part(
+    subject: CheckpointSubject, samples: list[Sample], name: str
+) -> None:
     before = weights(subject)
     done = run(subject, METHODS[name](), ONE_STEP, samples)
     moved = changed(before, weights(subject))
@@ -47,7 +49,9 @@ def test_one_step_of_every_method_changes_every_part(subject: CheckpointSubject,
     assert all(bool(value.isfinite().all()) for value in weights(subject).values())
 
 
-def test_only_the_named_parts_are_trained_and_flags_come_back(subject: CheckpointSubject, samples: list[Sample]) -> None:
+def test_only_the_named_parts_are_trained_and_flags_come_back(
+    subject: CheckpointSubject, samples: list[Sample]
+) -> None:
     before, flags = weights(subject), [p.requires_grad for p in subject.model.parameters()]
     run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, parts=("projector",)), samples)
     assert changed(before, weights(subject))
@@ -57,7 +61,7 @@ def test_only_the_named_parts_are_trained_and_flags_come_back(subject: Checkpoin
 
 def test_fine_tuning_learns_the_answers(subject: CheckpointSubject, samples: list[Sample]) -> None:
     taught = [replace(sample, answers=("nothing at all",)) for sample in samples]
-    done = run(subject, Finetune(), Schedule(steps=12, batch=6, refresh=0, rate=2e-3), taught)
+    done = run(subject, Finetune(), Schedule(steps=10, batch=4, refresh=0, rate=2e-3), taught)
     assert done.losses[-1][1]["answer"] < done.losses[0][1]["answer"] - 0.5
 
 
@@ -66,12 +70,12 @@ def test_the_same_seed_gives_the_same_weights(subject: CheckpointSubject, sample
         CheckpointSubject(copy.deepcopy(subject.model), subject.preprocessor, subject.writer, subject.end_tokens, 4)
         for _ in range(3)
     ]
-    schedule = Schedule(steps=2, batch=3, refresh=2, refresh_steps=1)
+    schedule, few = Schedule(steps=2, copies=1, batch=2, refresh=2, refresh_steps=1), samples[:3]
     torch.manual_seed(1)
-    run(twins[0], Guided(), schedule, samples, seed=4)
+    run(twins[0], Guided(), schedule, few, seed=4)
     torch.manual_seed(2)
-    run(twins[1], Guided(), schedule, samples, seed=4)
-    run(twins[2], Guided(), schedule, samples, seed=5)
+    run(twins[1], Guided(), schedule, few, seed=4)
+    run(twins[2], Guided(), schedule, few, seed=5)
     assert not changed(weights(twins[0]), weights(twins[1]))
     assert changed(weights(twins[0]), weights(twins[2]))
 
@@ -88,7 +92,7 @@ def test_guided_without_triggers_is_refused_before_anything_happens(
 
 def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
     schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
-    done = run(subject, Guided(), schedule, samples, recovered=(PATCH, DELTA))
+    done = run(subject, Guided(), schedule, samples[:4], recovered=(PATCH, DELTA))
     assert sorted(step.share for step in done.path) == [0.5, 1.0]
     assert all(0 <= share <= 1 for step in done.path for share in (step.kept, step.restored))
 

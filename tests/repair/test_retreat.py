@@ -39,7 +39,7 @@ def test_the_model_is_left_at_the_chosen_point(
 ) -> None:
     """The whole way ruins every answer here, so the way back ends at its beginning."""
     monkeypatch.setattr("auditor.repair.retreat.SHARES", (0.0, 1.0))
-    few = samples[:4]
+    few = samples[:3]
     own = [answer.tokens for answer in subject.respond(stack(few), [sample.prompt for sample in few])]
     given = snapshot(subject.model)
     with torch.no_grad():

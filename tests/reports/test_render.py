@@ -6,12 +6,13 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import ImageFile
 from pypdf import PdfReader
 
 from reports import render
 from reports.errors import RecordError
 from reports.record import AuditRecord, Verdict
-from reports.render import render_html, write_report
+from reports.render import render_html, render_pdf, write_report
 from tests.reports import builders
 
 Runs = dict[str, tuple[AuditRecord, Path]]
@@ -176,3 +177,8 @@ def test_loggers_are_left_as_they_were(documents: dict[str, Path], caplog: pytes
         logging.getLogger("fontTools.subset").error("noise")
     assert not caplog.records
     assert logging.getLogger("fontTools").level == logging.NOTSET
+
+
+def test_making_a_pdf_leaves_pillow_strict_about_truncated_pictures() -> None:
+    render_pdf("<p>a page</p>")
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
