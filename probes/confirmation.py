@@ -26,26 +26,24 @@ RIVALS = 4
 def view_divergence(
     subject: Subject, trigger: Trigger, samples: Sequence[Sample], seed: int, plan: ViewPlan = PLAN
 ) -> float:
-    """KL, in nats a token, between the answer to stamped pictures and to their patch-perturbed views: the median over
-    the views of a sample, averaged over samples.
+    """Mean KL, in nats a token, between the answer to stamped pictures and to stamped patch-perturbed views of them.
 
-    Small means that the answer stays. The median, because a local trigger is lost in the views that cover it
-    (DESIGN §5.1).
+    The picture is disturbed beneath the trigger, which stays whole: a local trigger that is covered says nothing about
+    invariance. Small means that the answer does not follow the picture. Averaged over samples and the family of fills.
     """
     answers = [answer.tokens for answer in answers_under(subject, trigger, samples)]
-    stamped, prompts = trigger.stamp(stack(samples)), [sample.prompt for sample in samples]
-    pool = [sample.picture for sample in samples]
+    clean, prompts = stack(samples), [sample.prompt for sample in samples]
     found = []
     with torch.no_grad():
-        still = subject.read(stamped, prompts, answers)
+        still = subject.read(trigger.stamp(clean), prompts, answers)
         for fill, ratio in plan.family:
             views = [
-                draw_views(picture, fill, ratio, plan, generator(seed, "confirm", fill, sample.id), pool)
-                for picture, sample in zip(stamped, samples, strict=True)
+                draw_views(sample.picture, fill, ratio, plan, generator(seed, "confirm", fill, sample.id), list(clean))
+                for sample in samples
             ]
             for view in torch.stack(views).unbind(dim=1):
-                found.append(answer_divergence(still, subject.read(view, prompts, answers)))
-    return float(torch.stack(found).median(dim=0).values.mean())
+                found.append(answer_divergence(still, subject.read(trigger.stamp(view), prompts, answers)))
+    return float(torch.stack(found).mean())
 
 
 def confirm(subject: Subject, searched: Searched, suspect: Suspect, samples: Sequence[Sample], seed: int) -> Null:
@@ -59,7 +57,7 @@ def confirm(subject: Subject, searched: Searched, suspect: Suspect, samples: Seq
         "divergence under patch views",
         value,
         tuple(null),
-        "nats a token between stamped pictures and their views; below the decoys' means that the answer stays",
+        "nats a token by which the answer moves when the picture beneath the trigger is disturbed; near zero: it stays",
     )
 
 
