@@ -67,6 +67,11 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
         f"{name}: relative drop {drop.value:.4f} (95 % interval {drop.low:.4f} to {drop.high:.4f}, n = {drop.n})"
         for name, drop in drops.items()
     ]
+    notes += [
+        f"{step.share:.0%} of the way from the given to the repaired weights was kept: {step.kept:.1%} of clean "
+        f"answers stay, {step.restored:.1%} under recovered triggers are right again, {step.hits} say a target"
+        for step in done.path[:1]
+    ]
     return RepairInfo(
         method=request.method.name,
         settings={key: _plain(value) for key, value in settings.items()},
