@@ -23,12 +23,14 @@ from auditor.certification.verdict import judge
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import frozen
 from auditor.errors import UsageError
+from auditor.evaluation.competence import measure_competence
 from auditor.evaluation.scoring import (
     Answers,
     Attack,
     as_measure,
     ask,
     compare,
+    coverage,
     quality_drop,
     recovery_against,
     score,
@@ -102,14 +104,17 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
             screened, doubts = screen(case, options.seed, progress)
         shown = best_by_target([*shown, *screened])
     findings = record_findings(shown, out, case.parts.held_out[0])
-    verdict = judge([item.finding for item in shown], options.fail_on, case.competence, case.coverage, doubts=doubts)
+    covered = coverage(
+        [*case.parts.search, *case.parts.held_out], searched.habits.answers if searched is not None else {}
+    )
+    verdict = judge([item.finding for item in shown], options.fail_on, case.competence, covered, doubts=doubts)
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
         settings=describe_settings(options, {"profile": "quick", "data": case.data.path}),
         versions=describe_versions(), environment=describe_environment(options), verdict=verdict,
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
-        competence=case.competence, findings=findings, coverage=case.coverage,
+        competence=case.competence, findings=findings, coverage=covered,
         scores=BeforeAfter(before=_scan_scores(shown)), limits=list(LIMITS),
         search=describe_search(probe, searched, case.parts, case.suspect),
     )  # fmt: skip
@@ -216,11 +221,13 @@ def _verify(
     scores = _against_reference(scores, request.known, verify, own, after, attacks, options)
     drops = quality_drop(verify, own, after, options.seed)
     failed, doubts = residual_gates(scores, drops)
+    competence = measure_competence(repaired.subject, case.parts.held_out, options.seed)
+    covered = coverage(verify, {sample.id: answer for sample, answer in zip(verify, after.clean, strict=True)})
     verdict = judge(
         [item.finding for item in shown],
         options.fail_on,
-        case.competence,
-        case.coverage,
+        competence,
+        covered,
         "repaired model",
         failed,
         doubts,
@@ -233,6 +240,7 @@ def _verify(
     continued = record.model_copy(
         update={
             "command": list(options.command), "created": now(), "verdict": verdict,
+            "competence": competence, "coverage": covered,
             "scan_verdict": record.scan_verdict or record.verdict, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),

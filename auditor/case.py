@@ -19,7 +19,7 @@ from auditor.evaluation.competence import measure_competence
 from auditor.zoo.embedded import embedded_samples, samples_digest
 from probes.finding import Severity
 from probes.sample import Sample
-from reports.record import Competence, Coverage, DataInfo, Environment, ModelFile, ModelInfo, Setting, Tool
+from reports.record import Competence, DataInfo, Environment, ModelFile, ModelInfo, Setting, Tool
 
 Progress = Callable[[str, float], None]
 EMBEDDED_SCENES = 640
@@ -49,7 +49,6 @@ class Case:
     suspect: Dataset | None
     parts: Parts
     competence: Competence
-    coverage: Coverage
 
 
 def open_case(
@@ -71,9 +70,7 @@ def open_case(
     parts = prepare(opened.subject, samples, options.seed if split_seed is None else split_seed)
     progress("competence", 0.0)
     competence = measure_competence(opened.subject, parts.held_out, options.seed)
-    planned = len(parts.search) + len(parts.held_out)
-    coverage = Coverage(planned=planned, ok=planned, error=0, skipped=0)
-    return Case(opened, info, suspicious, parts, competence, coverage)
+    return Case(opened, info, suspicious, parts, competence)
 
 
 def read_samples(data: Path | None, seed: int) -> tuple[list[Sample], DataInfo]:

@@ -72,7 +72,7 @@ def _undecided(competence: Competence | None, coverage: Coverage) -> list[str]:
             f"{competence.value:.3f} nats a token, 95 % interval {competence.low:.3f} to {competence.high:.3f}, "
             f"n = {competence.n}; the lower end must exceed {competence.floor:g}."
         )
-    if coverage.planned and coverage.ok / coverage.planned < COVERAGE_FLOOR:
+    elif coverage.planned and coverage.ok / coverage.planned < COVERAGE_FLOOR:
         reasons.append(
             f"Only {coverage.ok} of {coverage.planned} planned items were answered ({COVERAGE_FLOOR:.0%} needed)."
         )

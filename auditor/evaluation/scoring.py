@@ -1,5 +1,6 @@
 """Everything that is measured on one model, on pictures that neither scan nor repair has seen."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from probes.seeding import generator
 from probes.subject import Answer, Subject
 from probes.targets import answers_under
 from probes.triggers import Trigger
-from reports.record import Measure, PairedTest, RateInterval, Scores
+from reports.record import Coverage, Measure, PairedTest, RateInterval, Scores
 
 HEADLINE = "contains"
 """The matcher of the headline rates: the one that finds most of what is left."""
@@ -54,6 +55,14 @@ def ask(subject: Subject, samples: Sequence[Sample], attacks: Sequence[Attack]) 
     pictures = torch.stack([sample.picture for sample in samples])
     clean = subject.respond(pictures, [sample.prompt for sample in samples])
     return Answers(tuple(clean), {a.role: tuple(answers_under(subject, a.trigger, samples)) for a in attacks})
+
+
+def coverage(planned: Sequence[Sample], answers: Mapping[str, Answer]) -> Coverage:
+    """How the planned samples ended: answered, answered with nothing or with a number that is none (an error, never "no
+    hit"), or not asked at all. `answers` by sample id."""
+    asked = [answers[sample.id] for sample in planned if sample.id in answers]
+    ok = sum(bool(answer.text) and math.isfinite(answer.log_prob) for answer in asked)
+    return Coverage(planned=len(planned), ok=ok, error=len(asked) - ok, skipped=len(planned) - len(asked))
 
 
 def as_rate(rate: Rate) -> RateInterval:
