@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from functools import lru_cache, wraps
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import torch
 from torch import Tensor
@@ -43,5 +43,4 @@ def drawn_once(draw: Callable[P, Tensor]) -> Callable[P, Tensor]:
         with torch.inference_mode(False), torch.no_grad():
             return draw(*args, **kwargs)
 
-    kept: Callable[P, Tensor] = lru_cache(maxsize=64)(ordinary)
-    return kept
+    return cast(Callable[P, Tensor], lru_cache(maxsize=64)(ordinary))
