@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError, UsageError
 from auditor.repair.augmentation import augment
@@ -222,26 +223,18 @@ def _refreshed(
     return fresh
 
 
-_PART_NAMES = {
-    "language": ("language_model", "lm_head"),
-    "projector": ("projector", "merger"),
-    "vision": ("vision", "visual"),
-}
-
-
 @contextmanager
 def _trainable(subject: CheckpointSubject, schedule: Schedule) -> Iterator[list[Tensor]]:
     """The parameters to train, with every other one frozen; adapters are merged when the loop is over."""
     model = subject.model
-    wanted = tuple(word for part in schedule.parts for word in _PART_NAMES[part])
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     try:
         if schedule.lora_rank:
-            with _adapted(subject, schedule.lora_rank, wanted) as adapters:
+            with _adapted(subject, schedule.lora_rank, schedule.parts) as adapters:
                 yield adapters
         else:
             for name, parameter in model.named_parameters():
-                parameter.requires_grad_(any(word in name for word in wanted))
+                parameter.requires_grad_(part_of(name) in schedule.parts)
             yield [parameter for parameter in model.parameters() if parameter.requires_grad]
     finally:
         for parameter, flag in flags:
@@ -249,14 +242,14 @@ def _trainable(subject: CheckpointSubject, schedule: Schedule) -> Iterator[list[
 
 
 @contextmanager
-def _adapted(subject: CheckpointSubject, rank: int, wanted: Sequence[str]) -> Iterator[list[Tensor]]:
+def _adapted(subject: CheckpointSubject, rank: int, parts: Sequence[str]) -> Iterator[list[Tensor]]:
     """The weights of fresh adapters; merged into the model afterwards, or taken out again when the loop breaks off."""
     from peft import LoraConfig, get_peft_model
 
     layers = [
         name
         for name, module in subject.model.named_modules()
-        if isinstance(module, torch.nn.Linear) and "lm_head" not in name and any(word in name for word in wanted)
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name and part_of(name) in parts
     ]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
     with warnings.catch_warnings():
