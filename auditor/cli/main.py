@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli.bench import bench
 from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
 
@@ -137,6 +138,7 @@ def demo(
 
 
 app.command()(plant)
+app.command()(bench)
 
 
 @app.command("list")
