@@ -9,6 +9,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli import listing
+from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -134,6 +135,9 @@ def demo(
     from auditor.cli import work
 
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
+
+
+app.command()(plant)
 
 
 @app.command()
