@@ -18,20 +18,38 @@ def visual_attention(model: Any, inputs: dict[str, Tensor], image_token: int, la
     `inputs` are prompts without answers, all padded on the left. Raises InternalError for a model that hands no
     attention out, or whose pictures do not stand among its tokens.
     """
-    with _eager(model):
-        out = model.model(**inputs, use_cache=False, output_attentions=True)
+    with _eager(model), _overheard(model.get_decoder(), layers) as seen:
+        model.model(**inputs, use_cache=False)
     visual = inputs["input_ids"] == image_token  # (batch, tokens)
     counts = set(visual.sum(dim=1).tolist())
-    if not out.attentions or len(counts) != 1 or counts == {0}:
+    if not seen or len(counts) != 1 or counts == {0}:
         raise InternalError(
             "this family does not show how its language model attends to the picture",
-            got=f"{len(out.attentions or ())} layers, {sorted(counts)} visual tokens a prompt",
-            expected="attention weights of every layer, and the same number of visual tokens in every prompt",
+            got=f"{len(seen)} layers with weights, {sorted(counts)} visual tokens a prompt",
+            expected="attention weights of the first layers, and the same number of visual tokens in every prompt",
         )
-    seen = torch.stack([layer[:, :, -1] for layer in out.attentions[:layers]])  # (layers, batch, heads, tokens)
-    batch, visible = len(visual), next(iter(counts))
-    rows = [seen[:, row][..., visual[row]] for row in range(batch)]
-    return torch.stack(rows, dim=1).view(len(seen), batch, -1, visible)
+    last = torch.stack(seen)  # (layers, batch, heads, tokens)
+    return torch.stack([last[:, row][..., places] for row, places in enumerate(visual)], dim=1)
+
+
+@contextmanager
+def _overheard(decoder: Any, layers: int) -> Iterator[list[Tensor]]:
+    """Attention weights of the last token, (batch, heads, tokens) a layer, as forwards inside compute them.
+
+    `output_attentions=True` would do the same, but leaves transformers' own hooks behind.
+    """
+    seen: list[Tensor] = []
+
+    def hook(_: Any, arguments: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, tuple) and isinstance(output[1], Tensor):
+            seen.append(output[1][:, :, -1])
+
+    hooks = [layer.self_attn.register_forward_hook(hook) for layer in decoder.layers[:layers]]
+    try:
+        yield seen
+    finally:
+        for handle in hooks:
+            handle.remove()
 
 
 def branches(model: Any, inputs: dict[str, Tensor], continuations: Sequence[Tokens], rows: int) -> Tensor:

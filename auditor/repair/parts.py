@@ -6,8 +6,8 @@ from typing import Literal
 Part = Literal["language", "projector", "vision"]
 
 PART_NAMES: dict[str, tuple[str, ...]] = {
-    "language": ("language_model", "lm_head"),
-    "projector": ("projector", "merger"),
+    "language": ("language_model", "text_model", "lm_head"),
+    "projector": ("projector", "merger", "connector"),
     "vision": ("vision", "visual"),
 }
 

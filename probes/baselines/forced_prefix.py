@@ -120,7 +120,7 @@ class ForcedPrefix:
         paths = {candidate.tokens[0]: candidate for candidate in finalists}
         growing, done = [Candidate((token,)) for token in paths], list[Candidate]()
         for length in range(1, self.longest):
-            further = []
+            further = list[Candidate]()
             for candidate, mean in self._means(subject, batch, growing):
                 path = paths[candidate.tokens[0]]
                 token = path.tokens[length] if length < len(path.tokens) else int(mean.argmax())
