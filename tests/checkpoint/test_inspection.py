@@ -50,7 +50,7 @@ def test_attention_is_what_the_model_itself_hands_out(opened: Opened) -> None:
             out = subject.model(**inputs, output_attentions=True)
         visual = inputs["input_ids"][0] == subject.writer.image_token_id
         torch.testing.assert_close(found[0, row], out.attentions[0][0, :, -1, visual], atol=1e-5, rtol=1e-3)
-    assert 0 < float(found.sum(dim=-1).min()) and float(found.sum(dim=-1).max()) <= 1
+    assert float(found.sum(dim=-1).min()) > 0 and float(found.sum(dim=-1).max()) <= 1
 
 
 @pytest.mark.parametrize("raises", [False, True])

@@ -3,13 +3,14 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 from PIL import Image
 
 from auditor import __version__
-from auditor.cli.main import main
+from auditor.cli.main import MethodName, main
 from auditor.data.preparing import LEAST_PICTURES
 from auditor.repair.methods import METHODS
 
@@ -152,11 +153,8 @@ def test_what_is_registered_is_listed(capsys: pytest.CaptureFixture[str]) -> Non
 def test_every_repair_method_is_listed_and_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "methods"]) == 0
     listed = capsys.readouterr().out
-    assert main(["repair", "--help"]) == 0
-    offered = capsys.readouterr().out
-    for name in METHODS:
-        assert f"  {name}: " in listed
-        assert name in offered
+    assert all(f"  {name}: " in listed for name in METHODS)
+    assert set(get_args(get_args(MethodName)[0])) == METHODS.keys()
 
 
 @pytest.mark.parametrize("method", ["restore", "interpolate"])

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -169,10 +170,7 @@ def test_inconsistency_is_the_mean_cosine_distance_between_adjacent_layers(
         plain = twin.model(**inputs, output_hidden_states=True)
     states = [plain.hidden_states[0], *kept]
     attended = inputs["attention_mask"].bool()
-    apart = [
-        (1 - torch.nn.functional.cosine_similarity(a, b, dim=-1))[attended].mean()
-        for a, b in zip(states[:-1], states[1:], strict=True)
-    ]
+    apart = [(1 - torch.nn.functional.cosine_similarity(a, b, dim=-1))[attended].mean() for a, b in pairwise(states)]
     assert found[0] == pytest.approx(float(torch.stack(apart).mean()), abs=1e-5)
     assert found[1] == pytest.approx(float(torch.stack(apart[2:]).mean()), abs=1e-5)
     torch.testing.assert_close(reading.features, plain.last_hidden_state[:, -4:], atol=1e-5, rtol=1e-4)

@@ -83,7 +83,7 @@ def test_what_is_missing_is_said(name: str) -> None:
     if SMALL[name].needs_base:
         with pytest.raises(ValueError, match=f"{name} got no base"):
             SMALL[name].detect(Glassy(), pool, pool, 0, None)
-        with pytest.raises(ValueError, match="needs (a subject|subjects) that show"):
+        with pytest.raises(ValueError, match=r"needs (a subject|subjects) that show"):
             SMALL[name].detect(ToySubject(), pool, pool, 0, ToySubject())
     if name != "weight-spectrum":
         with pytest.raises(ValueError, match="no samples"):

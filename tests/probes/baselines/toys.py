@@ -1,4 +1,4 @@
-"""Toy subjects with what single detectors look for: learned phrases, attention, weights, indifference to the picture."""
+"""Toy subjects with what single detectors look for: phrases learned by heart, attention and weights."""
 
 from collections.abc import Mapping, Sequence
 
