@@ -36,7 +36,13 @@ FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the
 Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
-MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+MethodName = Annotated[
+    Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
+    typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),
+]
+Base = Annotated[
+    Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -76,6 +82,7 @@ def repair(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the repaired checkpoint, new or empty.")] = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -89,7 +96,7 @@ def repair(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank), options), json)
+    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()
@@ -100,6 +107,7 @@ def audit(
     suspect: Suspect = None,
     out: Out = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -113,7 +121,7 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options), json)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()

@@ -17,7 +17,8 @@ from probes.finding import Severity
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.render import write_report
 
-RepairChoice = tuple[str, int | None, int]
+RepairChoice = tuple[str, int | None, int, Path | None]
+"""Method, steps, rank of adapters, and the folder of a clean base."""
 
 
 def options(
@@ -60,8 +61,9 @@ def repair(
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
     target = out or run / "repaired"
+    request = _request(choice, target)
     with Reporter() as reporter:
-        continued = story.repair_run(run, checkpoint, pictures, _request(choice, target), chosen, reporter)
+        continued = story.repair_run(run, checkpoint, pictures, request, chosen, reporter)
     _write_report(continued, run)
     typer.echo(f"repaired checkpoint: {target}", err=True)
     return continued, run
@@ -71,19 +73,20 @@ def audit(
     model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("audit")
+    request = _request(choice, run / "repaired")
     _say_about_data(data)
     with Reporter() as reporter:
         record = story.scan(model, data, suspect, run, chosen, reporter)
         if record.verdict.outcome == "fail":
-            record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
+            record = story.repair_run(run, model, data, request, chosen, reporter)
     _write_report(record, run)
     return record, run
 
 
 def _request(choice: RepairChoice, out: Path, known: story.Known | None = None) -> story.RepairRequest:
-    name, steps, rank = choice
+    name, steps, rank, base = choice
     schedule = Schedule(lora_rank=rank) if steps is None else Schedule(steps=steps, lora_rank=rank)
-    return story.RepairRequest(METHODS[name](), out, schedule, known)
+    return story.RepairRequest(METHODS[name](), out, schedule, known, base)
 
 
 def _data_of(record: AuditRecord) -> Path | None:

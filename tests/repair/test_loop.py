@@ -8,8 +8,9 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
-from auditor.repair.loop import Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
-from auditor.repair.methods import METHODS, Finetune, Guided, Lesson, Method, Pcr
+from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.material import prepare
+from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
 from auditor.repair.variation import vary
 from probes.sample import Sample
 from probes.seeding import generator
@@ -38,8 +39,14 @@ def run(
     return repair(subject, method, schedule, samples, recovered, seed, lambda step, parts: None)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_one_step_of_every_method_changes_every_part(
+def test_every_method_is_known_by_its_name_and_learns_or_edits() -> None:
+    for name, method in METHODS.items():
+        assert method().name == name
+        assert isinstance(method(), Learning | Editing)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, method in METHODS.items() if isinstance(method(), Learning)))
+def test_one_step_of_every_method_that_learns_changes_every_part(
     subject: CheckpointSubject, samples: list[Sample], name: str
 ) -> None:
     before = weights(subject)
