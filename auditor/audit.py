@@ -38,7 +38,7 @@ from auditor.evaluation.scoring import (
 )
 from auditor.evidence import Shown, best_by_target, from_suspect, is_variant, record_findings
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.loop import Recovered, Repaired, Schedule, no_base, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
@@ -71,12 +71,20 @@ class Known:
 
 @dataclass(frozen=True)
 class RepairRequest:
-    """What to repair with, and where to."""
+    """What to repair with, and where to; `base` is a clean model of the same architecture.
+
+    Raises UsageError when the method needs a base and there is none.
+    """
 
     method: Method
     out: Path
     schedule: Schedule = field(default_factory=Schedule)
     known: Known | None = None
+    base: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.method.needs_base and self.base is None:
+            raise no_base(self.method)
 
 
 def scan(
@@ -190,11 +198,15 @@ def _repair(
         progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
 
     recovered = [Recovered(item.trigger, item.target) for item in stored]
+    base = None
+    if request.base is not None and request.method.needs_base:
+        base = open_checkpoint(request.base, device=options.device, dtype=options.dtype)
     done = repair(
-        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick
-    )
+        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick,
+        None if base is None else base.subject.weights(),
+    )  # fmt: skip
     export(case.opened.subject.model, case.opened.folder, request.out)
-    return done
+    return done if base is None else replace(done, base=base.manifest.digest)
 
 
 def _verify(

@@ -62,6 +62,8 @@ def describe_search(
 def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str, Measure]) -> RepairInfo:
     """Method, settings and a thinned curve of losses; the benign drops in words."""
     settings = {**asdict(request.method), **asdict(request.schedule)}  # type: ignore[call-overload]
+    if done.base is not None:
+        settings |= {"base": str(request.base), "base_sha256": done.base}
     every = max(1, len(done.losses) // 60)
     notes = [
         f"{name}: relative drop {drop.value:.4f} (95 % interval {drop.low:.4f} to {drop.high:.4f}, n = {drop.n})"
@@ -72,6 +74,7 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
         f"answers stay, {step.restored:.1%} under recovered triggers are right again, {step.hits} say a target"
         for step in done.path[:1]
     ]
+    notes += [f"{name}: {count:g}" for name, count in done.edited.items()]
     return RepairInfo(
         method=request.method.name,
         settings={key: _plain(value) for key, value in settings.items()},

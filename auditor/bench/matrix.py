@@ -79,12 +79,14 @@ class Detector(_Strict):
 
 class Method(_Strict):
     """A repair method under a name of its own, with its fields and those of the repair's schedule; `fresh` asks for a
-    new inversion against the repaired model, which costs as much as a scan."""
+    new inversion against the repaired model, which costs as much as a scan. `hardening` trains the base on the cell's
+    poisoned data with the method's loss, in place of repairing the planted model: the setting of the PCR paper."""
 
     use: Name | None = None
     settings: dict[str, Any] = {}
     schedule: dict[str, Any] = {}
     fresh: bool = False
+    hardening: bool = False
 
 
 class Wave(_Strict):

@@ -88,7 +88,7 @@ def _cell_items(matrix: Matrix, wave: Wave, cell: Cell) -> Iterator[Item]:
         yield Item(f"detect/{cell.key}/{name}", {**base, **asked, "sizes": sizes}, (cell.key,))
     for name, method in methods.items():
         asked = {"kind": "repair", "method": name, **method.model_dump(), "use": method.use or name}
-        sizes = _sizes(matrix, "pool", "held_out", "repair", "measure")
+        sizes = _sizes(matrix, "plant", "pool", "held_out", "repair", "measure")
         needs = (cell.key, scan) if name in guided else (cell.key,)
         yield Item(f"repair/{cell.key}/{name}", {**base, **asked, "sizes": sizes}, needs)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from auditor.attacks.planting import divide
 from auditor.attacks.poisoning import Poison
 from auditor.attacks.spec import PlantSpec
 from auditor.bench.asking import Said, ask, poison_of
@@ -22,7 +23,7 @@ from auditor.cluster.log import Row
 from auditor.errors import UsageError
 from auditor.evaluation.scoring import as_rate
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.loop import Recovered, Repaired, Schedule, harden, repair, seed_everything_else
 from auditor.repair.methods import METHODS
 from auditor.runs import load_triggers
 from probes.finding import Rate
@@ -79,7 +80,7 @@ def _prepare(item: Item, store: Store, device: str) -> Ground:
     path, digest = store.answers(settings), f"{opened.manifest.digest}/{len(measure)}"
     kept = read_json(path, digest)
     if kept is None:
-        base = open_checkpoint(base_folder(settings["architecture"]), device=device).subject
+        base = _open_base(settings, device).subject
         kept = {name: ask(subject, measure, poison).as_data() for name, subject in _both(opened.subject, base)}
         write_json(path, digest, kept)
     return Ground(opened, for_repair, measure, poison, Said.of(kept["planted"]), Said.of(kept["base"]))
@@ -103,19 +104,34 @@ def _repair(
     device: str,
 ) -> tuple[Repaired, Opened]:  # fmt: skip
     seed_everything_else(seed)
-    schedule = Schedule(**settings["schedule"])
-    done = repair(
-        ground.opened.subject, method, schedule, ground.repair, recovered, seed, lambda step, parts: None,
-        **_base_weights(settings, method, device),
-    )  # fmt: skip
-    export(ground.opened.subject.model, ground.opened.folder, out)
+    if settings["hardening"]:
+        done, trained = _harden(settings, ground.poison.spec, method, seed, device)
+    else:
+        trained, schedule = ground.opened, Schedule(**settings["schedule"])
+        weights = _open_base(settings, device).subject.weights() if method.needs_base else None
+        done = repair(
+            trained.subject, method, schedule, ground.repair, recovered, seed, lambda step, parts: None, weights
+        )
+    export(trained.subject.model, trained.folder, out)
     return done, open_checkpoint(out, device=device)
 
 
-def _base_weights(settings: Mapping[str, Any], method: Any, device: str) -> dict[str, Any]:
-    if not getattr(method, "needs_base", False):
-        return {}
-    return {"base": open_checkpoint(base_folder(settings["architecture"]), device=device).subject.model.state_dict()}
+def _harden(
+    settings: Mapping[str, Any], spec: PlantSpec, method: Any, seed: int, device: str
+) -> tuple[Repaired, Opened]:
+    """The base, fine-tuned on the very data that the cell's plant learned from, for as long and as hard."""
+    base = _open_base(settings, device)
+    (samples,) = fitted(base.subject, settings, "plant")
+    learned = divide(base.subject, samples, spec, None).train
+    poison = Poison.of(spec, base.subject.canvas, learned)
+    training = spec.training
+    alike = {"steps": training.total_steps, "batch": training.batch, "rate": training.learning_rate}
+    schedule = Schedule(**{**alike, **settings["schedule"]})
+    return harden(base.subject, [poison.teach(sample) for sample in learned], schedule, method, seed), base
+
+
+def _open_base(settings: Mapping[str, Any], device: str) -> Opened:
+    return open_checkpoint(base_folder(settings["architecture"]), device=device)
 
 
 def _fresh(settings: Mapping[str, Any], repaired: Opened, poison: Poison, seed: int) -> Row:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli import listing
 from auditor.cli.bench import bench
 from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
@@ -36,7 +37,13 @@ FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the
 Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
-MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+MethodName = Annotated[
+    Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
+    typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),
+]
+Base = Annotated[
+    Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -76,6 +83,7 @@ def repair(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the repaired checkpoint, new or empty.")] = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -89,7 +97,7 @@ def repair(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank), options), json)
+    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()
@@ -100,6 +108,7 @@ def audit(
     suspect: Suspect = None,
     out: Out = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -113,7 +122,7 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options), json)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()
@@ -141,19 +150,6 @@ app.command()(plant)
 app.command()(bench)
 
 
-@app.command("list")
-def list_registered(
-    kind: Annotated[
-        Literal["probes", "triggers", "methods", "fills", "matchers", "formats", "all"],
-        typer.Argument(help="What to list."),
-    ] = "all",
-) -> None:
-    """What is registered: probes, trigger families, repair methods, fills, matchers, data formats."""
-    from auditor.cli import work
-
-    work.show_registered(kind)
-
-
 @app.command()
 def schema() -> None:
     """The JSON Schema of record.json."""
@@ -170,6 +166,9 @@ def doctor() -> None:
     from auditor.cli import work
 
     raise typer.Exit(work.doctor())
+
+
+listing.register(app)
 
 
 def run() -> None:
