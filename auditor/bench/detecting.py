@@ -107,9 +107,7 @@ def _ask_baseline(
     return Opinion(float(found.score), found.target, {}, None, found.notes)
 
 
-def _scan(
-    item: Item, store: Store, opened: Opened, pool: list[Sample], held_out: list[Sample], seed: int
-) -> Opinion:
+def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out: list[Sample], seed: int) -> Opinion:
     """Our own scan; the triggers of what it would alarm about are kept for guided repairs."""
     searched = InversionProbe(**item.settings["settings"]).measure(
         opened.subject, pool, held_out, seed, lambda what, share: None

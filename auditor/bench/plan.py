@@ -1,4 +1,4 @@
-"""From a matrix to the items of a fleet: cells in an order that is balanced at every moment, each with its dependents."""
+"""From a matrix to the items of a fleet: cells in an order that is balanced at any moment, each with its dependents."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,5 @@
-"""The pictures of a cell: planted with training scenes, probed, repaired and measured with test scenes that never meet."""
+"""The pictures of a cell: planted with training scenes; probed, repaired and measured with test scenes that never
+meet."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ Part = Literal["plant", "pool", "held_out", "repair", "measure"]
 
 
 def part_seed(settings: Mapping[str, Any], part: Part) -> int:
-    """Every part has scenes of its own, from the cell's seed and the part's name; fits 32 bits, as JSON readers like."""
+    """Every part has scenes of its own, from the cell's seed and the part's name; below 2**31."""
     return derive_seed(int(settings["seed"]), "bench", part) >> 32
 
 

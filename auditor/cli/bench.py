@@ -1,4 +1,4 @@
-"""`pcr-audit bench`: a matrix of planted models, detectors and repairs, as a fleet that goes on where it was stopped."""
+"""`pcr-audit bench`: a matrix of planted models, detectors and repairs, as a fleet that goes on after a stop."""
 
 import sys
 from pathlib import Path

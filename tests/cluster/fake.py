@@ -37,12 +37,17 @@ def chain(marks: Path, count: int, sleep: float = 0.0) -> list[Item]:
     return items
 
 
+def say(key: str) -> None:
+    sys.stdout.write(json.dumps(key) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     """A fleet on Ray of twelve short items and one, the last, whose worker dies the first time."""
     marks = Path(sys.argv[1])
     dies = Item("dies", {"marks": str(marks), "dies": 1})
     pool = RayPool(Resources(workers=2))
-    said = Hooks(ended=lambda row, done, planned: print(json.dumps([row["key"], done, planned]), flush=True))
+    said = Hooks(ended=lambda row, done, planned: say(row["key"]))
     run_fleet([*chain(marks, 4, 0.4), dies], work, marks / "log.jsonl", pool, hooks=said)
     pool.close()
 

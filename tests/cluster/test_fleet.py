@@ -124,7 +124,7 @@ def test_a_fleet_on_ray_survives_a_killed_driver_and_a_dead_worker(tmp_path: Pat
     log = tmp_path / "log.jsonl"
     first = driver(tmp_path)
     assert first.stdout is not None
-    heard = [json.loads(first.stdout.readline())[0] for _ in range(4)]
+    heard = [json.loads(first.stdout.readline()) for _ in range(4)]
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     first.stdout.close()
