@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -90,12 +90,12 @@ Numbers = dict[str, int | float | str | None]
 
 def numbers_of(trigger: Trigger) -> Numbers:
     """What `from_numbers` makes the same trigger of; TypeError for a trigger that is more than settings and seeds."""
-    own: Any = FAMILIES[trigger.kind].settings if trigger.kind in FAMILIES else None
-    if type(trigger) is not own:
+    family = FAMILIES.get(trigger.kind)
+    if family is None or type(trigger) is not family.settings:
         raise TypeError(
             f"a {trigger.kind} trigger holds values of its own; only settings and seeds can be written down"
         )
-    return {f.name: getattr(trigger, f.name) for f in fields(own) if f.name != "kind"}
+    return {name: value for name, value in vars(trigger).items() if name != "kind"}
 
 
 def from_numbers(kind: str, numbers: Mapping[str, object]) -> Trigger:
