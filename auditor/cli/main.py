@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli import listing
+from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -143,17 +145,7 @@ def demo(
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
 
 
-@app.command("list")
-def list_registered(
-    kind: Annotated[
-        Literal["probes", "triggers", "methods", "fills", "matchers", "formats", "all"],
-        typer.Argument(help="What to list."),
-    ] = "all",
-) -> None:
-    """What is registered: probes, trigger families, repair methods, fills, matchers, data formats."""
-    from auditor.cli import work
-
-    work.show_registered(kind)
+app.command()(plant)
 
 
 @app.command()
@@ -172,6 +164,9 @@ def doctor() -> None:
     from auditor.cli import work
 
     raise typer.Exit(work.doctor())
+
+
+listing.register(app)
 
 
 def run() -> None:

@@ -162,26 +162,6 @@ def demo(out: Path | None, chosen: Options) -> int:
     return 0 if not failures else 1
 
 
-def show_registered(kind: str) -> None:
-    from auditor.data.reading import FORMATS
-    from auditor.evaluation.asr import MATCHERS
-    from probes.inversion import InversionProbe
-    from probes.views import FILLS
-
-    ladders = {ladder[0].name: ", ".join(f"{f.budget:g}" for f in ladder) for ladder in InversionProbe().ladders()}
-    registered: dict[str, list[str]] = {
-        "probes": ["inversion (target-free, clean pictures only)", "invariance (input level, needs --suspect)"],
-        "triggers": [f"{name} (budgets {budgets})" for name, budgets in ladders.items()],
-        "methods": [f"{name}: {(method.__doc__ or '').splitlines()[0]}" for name, method in METHODS.items()],
-        "fills": list(FILLS),
-        "matchers": list(MATCHERS),
-        "formats": [layout.kind for layout in FORMATS],
-    }
-    for name, entries in registered.items():
-        if kind in (name, "all"):
-            typer.echo(f"{name}\n" + "\n".join(f"  {entry}" for entry in entries))
-
-
 def doctor() -> int:
     import torch
 

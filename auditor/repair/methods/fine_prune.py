@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.methods.finetune import Finetune
 from auditor.repair.methods.lesson import Lesson, Parts
-from auditor.repair.parts import belongs
 from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.subject import Subject
@@ -84,7 +84,7 @@ def find_mlps(model: nn.Module, parts: Sequence[str]) -> list[Mlp]:
     for name, module in model.named_modules():
         linear = {key: layer for key, layer in module.named_children() if isinstance(layer, nn.Linear)}
         for into, out in _LAYOUTS:
-            if belongs(name, parts) and {*into, out} <= linear.keys():
+            if part_of(name) in parts and {*into, out} <= linear.keys():
                 found.append(Mlp(tuple(linear[key] for key in into), linear[out]))
     return found
 

@@ -9,6 +9,7 @@ from auditor.repair.losses import distillation
 from auditor.repair.methods.lesson import Lesson, Parts, halves, masked, numbers
 from auditor.repair.variation import vary
 from probes.subject import Subject
+from probes.triggers import apply
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,11 @@ class Guided:
 
     def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
-        stamped = _stamped(lesson, subject.canvas, rng)
+        stamped, rewritten = _stamped(lesson, subject.canvas, rng)
         half = count // 2
         views = masked(stamped[:half], self.grid, 0.05, self.share, rng)
         rows = torch.cat([lesson.pictures, stamped, views])
-        prompts = lesson.prompts * 2 + lesson.prompts[:half]
+        prompts = lesson.prompts + rewritten + rewritten[:half]
         answers = [*lesson.own, *lesson.own, *lesson.own[:half]]
         reading = subject.read(rows, prompts, answers)
         clean, rest = halves(reading, count)
@@ -46,9 +47,12 @@ class Guided:
         return parts["unlearn"] + self.anchor * parts["anchor"] + self.view * parts["view"], numbers(parts)
 
 
-def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> Tensor:
-    rows = []
-    for picture in lesson.pictures:
+def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> tuple[Tensor, list[str]]:
+    """Each picture and its prompt under one of the triggers, varied."""
+    rows, prompts = [], []
+    for picture, prompt in zip(lesson.pictures, lesson.prompts, strict=True):
         choice = int(torch.randint(len(lesson.triggers), (), generator=rng))
-        rows.append(vary(lesson.triggers[choice], canvas, rng).stamp(picture[None])[0])
-    return torch.stack(rows)
+        stamped, rewritten = apply(vary(lesson.triggers[choice], canvas, rng), picture[None], [prompt])
+        rows.append(stamped[0])
+        prompts += rewritten
+    return torch.stack(rows), prompts

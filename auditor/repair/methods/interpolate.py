@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.repair.methods.lesson import Parts
-from auditor.repair.parts import belongs
 from probes.inspectable import Weights
 from probes.sample import Sample
 
@@ -26,7 +26,7 @@ class Interpolate:
     def edit(self, subject: CheckpointSubject, samples: Sequence[Sample], base: Weights) -> Parts:
         moved = 0
         for name, weight in subject.weights().items():
-            if belongs(name, self.within):
+            if part_of(name) in self.within:
                 weight.lerp_(base[name].to(weight), self.share)
                 moved += weight.numel()
         return {"weights moved": float(moved)}

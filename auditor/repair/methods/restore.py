@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.repair.methods.lesson import Parts
-from auditor.repair.parts import belongs
 from probes.inspectable import Weights
 from probes.sample import Sample
 
@@ -33,7 +33,7 @@ class Restore:
 
     @torch.no_grad()
     def edit(self, subject: CheckpointSubject, samples: Sequence[Sample], base: Weights) -> Parts:
-        own = {name: weight for name, weight in subject.weights().items() if belongs(name, self.within)}
+        own = {name: weight for name, weight in subject.weights().items() if part_of(name) in self.within}
         leading = [name for name in own if not _is_bias_of_rows(name, own)]
         changes = [row_changes(own[name], base[name].to(own[name])) for name in leading]
         everything = torch.cat(changes)
