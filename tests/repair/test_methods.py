@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from auditor.audit import RepairRequest
+from auditor.checkpoint.opening import open_checkpoint
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import UsageError
-from auditor.repair.loop import Repaired, Schedule, repair
+from auditor.repair.loop import Repaired, Schedule, harden, repair
 from auditor.repair.methods import Consistency, FinePrune, Interpolate, Method, Restore
 from auditor.repair.methods.consistency import inconsistency, watched
 from auditor.repair.methods.fine_prune import find_mlps, measure_activity
@@ -21,6 +23,7 @@ from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import stack
+from tests.checkpoint.folders import build_architecture
 
 TWO_STEPS = Schedule(steps=2, batch=3, refresh=0, rate=1e-3)
 PROJECTOR = "model.multi_modal_projector"
@@ -192,6 +195,21 @@ def test_consistency_is_learned(subject: CheckpointSubject, samples: list[Sample
     done = run(subject, Consistency(), samples, replace(TWO_STEPS, steps=6))
     assert done.losses[-1][1]["inconsistency"] < done.losses[0][1]["inconsistency"]
     assert hooks(subject) == []
+
+
+@pytest.mark.parametrize("family", ["qwen2-vl", "idefics3"])
+def test_consistency_and_pruning_find_their_way_in_other_families(
+    samples: list[Sample], family: str, tmp_path: Path
+) -> None:
+    subject = open_checkpoint(build_architecture(family, tmp_path), batch_size=4).subject
+    before = weights(subject)
+    lesson = [replace(sample, answers=("a dog",)) for sample in samples[:3]]
+    done = harden(subject, lesson, Schedule(steps=1, batch=3, refresh=0), Consistency())
+    assert done.losses[0][1]["inconsistency"] > 0
+    for part in ("language", "projector", "vision"):
+        named = [name for name in before if part_of(name) == part]
+        assert any(not torch.equal(subject.weights()[name], before[name]) for name in named)
+    assert FinePrune().edit(subject, lesson, {})["neurons in all"] >= 4 * 256
 
 
 def test_consistency_trains_adapters_too(subject: CheckpointSubject, samples: list[Sample]) -> None:
