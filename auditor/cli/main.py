@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli import certify
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -149,13 +150,17 @@ def list_registered(
 
 
 @app.command()
-def schema() -> None:
-    """The JSON Schema of record.json."""
+def schema(
+    policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
+) -> None:
+    """The JSON Schema of record.json, or with --policy of policy.toml."""
     import json
 
-    from reports.record import record_schema
-
-    typer.echo(json.dumps(record_schema(), indent=2, sort_keys=True))
+    if policy:
+        from auditor.certification.policy import policy_schema as chosen
+    else:
+        from reports.record import record_schema as chosen
+    typer.echo(json.dumps(chosen(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -164,6 +169,9 @@ def doctor() -> None:
     from auditor.cli import work
 
     raise typer.Exit(work.doctor())
+
+
+certify.register(app)
 
 
 def run() -> None:
