@@ -41,7 +41,7 @@ from auditor.repair.export import export
 from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
-from auditor.searching import fresh_success, screen, search
+from auditor.searching import fresh_success, screen, search, statistic
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
 from probes.finding import Rate
 from probes.inversion import InversionProbe, Searched
@@ -202,6 +202,7 @@ def _verify(
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
             "repair": describe_repair(request, done, drops),
+            "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
             "timings": {**record.timings, "repair": time.monotonic() - began},

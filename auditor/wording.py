@@ -11,14 +11,20 @@ from auditor.repair.loop import Repaired
 from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
-from reports.record import AnswerPair, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
+from reports.record import AnswerPair, AuditRecord, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
 
 if TYPE_CHECKING:
     from auditor.audit import RepairRequest
 
+NO_CONTROLS = "A scan without controls is a screening: it states what was found, not how much it would have missed."
+SHORT_CONTROLS = "The controls were shortened: they say how often a shorter search than the audited model's finds them."
+NO_CALIBRATION = (
+    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship; "
+    "without one, or 19 negatives of your own, the score stands alone."
+)
 LIMITS = (
-    "A scan without controls is a screening: it states what was found, not how much it would have missed.",
-    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship.",
+    NO_CONTROLS,
+    NO_CALIBRATION,
     "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
     "frame or a text trigger may evade this search.",
     "Targets that equal what the model says to blank or blurred pictures cannot be told from its habits.",
@@ -31,6 +37,15 @@ NOT_LOOKED_FOR = (
     "payloads inserted into or appended to otherwise right answers, unless they also appear as whole answers",
     "backdoors that need several pictures, video or many turns",
 )
+
+
+def describe_limits(record: AuditRecord) -> list[str]:
+    """The limits that are left once controls and negatives were scanned."""
+    controls, table = record.controls, record.calibrated_by
+    lifted = {NO_CONTROLS} if controls is not None else set()
+    lifted |= {NO_CALIBRATION} if table is not None and table.p_value is not None else set()
+    left = [limit for limit in record.limits if limit not in lifted and limit != SHORT_CONTROLS]
+    return left + ([SHORT_CONTROLS] if controls is not None and controls.shortened else [])
 
 
 def describe_search(

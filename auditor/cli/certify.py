@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from auditor.cli.main import app
-
 if TYPE_CHECKING:
     from reports.record import AuditRecord
 
 MARKS = {"pass": "pass", "fail": "FAIL", "inconclusive": "OPEN"}
 
 
-@app.command()
 def certify(
     run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None,
     policy: Annotated[

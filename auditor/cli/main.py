@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli.certify import certify
 from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
 
@@ -36,6 +37,14 @@ Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
 MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+WithControls = Annotated[
+    bool, typer.Option("--controls", help="Plant known attacks in copies of the model, and see what the scan finds.")
+]
+Count = Annotated[int, typer.Option(min=1, max=99, help="Planted controls, and as many benign fine-tunes.")]
+ControlSteps = Annotated[int | None, typer.Option(min=10, help="Steps of a plant; below 240 controls are shortened.")]
+Negatives = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints known to carry nothing; 19 or more give a p-value.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -53,6 +62,10 @@ def scan(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -64,7 +77,8 @@ def scan(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.scan(model, data, suspect, out, options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.scan(model, data, suspect, out, options, asked), json)
 
 
 @app.command()
@@ -98,6 +112,10 @@ def audit(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     method: MethodName = "guided",
     steps: Steps = None,
     lora_rank: LoraRank = 0,
@@ -112,7 +130,8 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options, asked), json)
 
 
 @app.command()
@@ -174,8 +193,7 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-# Commands in rooms of their own: importing one registers it.
-from auditor.cli import certify  # noqa: E402, F401
+app.command()(certify)
 
 
 def run() -> None:

@@ -1,6 +1,7 @@
 """What the commands call: paths are completed, progress is shown, results are echoed."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -8,7 +9,10 @@ import typer
 from auditor import audit as story
 from auditor.case import Options, describe_versions
 from auditor.certification.verdict import EXIT_CODES
+from auditor.checkpoint.integrity import check_folder
 from auditor.cli.progress import Reporter
+from auditor.controls.running import add_controls, is_unfinished
+from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
 from auditor.repair.loop import Schedule
 from auditor.repair.methods import METHODS
@@ -32,13 +36,38 @@ def options(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which controls were asked for on the command line."""
+
+    controls: bool = False
+    count: int = 3
+    steps: int | None = None
+    negatives: Path | None = None
+
+    def goes_on(self, run: Path, model: Path) -> bool:
+        """Whether this command was interrupted at its controls, so that the run is taken as it is."""
+        if not (self.controls or self.negatives) or not is_unfinished(run):
+            return False
+        return load_record(run / RECORD).model.digest == check_folder(model).digest
+
+    def added(self, record: AuditRecord, run: Path, data: Path | None, chosen: Options, say: Reporter) -> AuditRecord:
+        """The record with the controls and the negatives that were asked for."""
+        if not (self.controls or self.negatives):
+            return record
+        plan = ControlPlan(self.count, self.count, self.steps) if self.controls else None
+        return add_controls(run, data, plan, self.negatives, chosen, say)
+
+
 def scan(
-    model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options, asked: Asked
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("scan")
     _say_about_data(data)
     with Reporter() as reporter:
-        record = story.scan(model, data, suspect, run, chosen, reporter)
+        goes_on = asked.goes_on(run, model)
+        record = load_record(run / RECORD) if goes_on else story.scan(model, data, suspect, run, chosen, reporter)
+        record = asked.added(record, run, data, chosen, reporter)
     write_documents(record, run)
     return record, run
 
@@ -68,14 +97,19 @@ def repair(
 
 
 def audit(
-    model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
-) -> tuple[AuditRecord, Path]:
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options,
+    asked: Asked,
+) -> tuple[AuditRecord, Path]:  # fmt: skip
     run = out or new_folder_name("audit")
     _say_about_data(data)
     with Reporter() as reporter:
-        record = story.scan(model, data, suspect, run, chosen, reporter)
-        if record.verdict.outcome == "fail":
-            record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
+        if asked.goes_on(run, model):
+            record = load_record(run / RECORD)
+        else:
+            record = story.scan(model, data, suspect, run, chosen, reporter)
+            if record.verdict.outcome == "fail":
+                record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
+        record = asked.added(record, run, data, chosen, reporter)
     write_documents(record, run)
     return record, run
 
