@@ -53,7 +53,7 @@ def describe_search(
 ) -> SearchInfo:
     """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
     if searched is None:
-        return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
+        return nothing_searched()
     looked = ["one answer that a universal additive perturbation brings about", "one answer that a patch brings about"]
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
@@ -76,9 +76,16 @@ def describe_search(
     )
 
 
+def nothing_searched() -> SearchInfo:
+    """What a run says of its search when it did not come to one."""
+    return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
+
+
 def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str, Measure]) -> RepairInfo:
     """Method, settings and a thinned curve of losses; the benign drops in words."""
     settings = {**asdict(request.method), **asdict(request.schedule)}  # type: ignore[call-overload]
+    if done.base is not None:
+        settings |= {"base": str(request.base), "base_sha256": done.base}
     every = max(1, len(done.losses) // 60)
     notes = [
         f"{name}: relative drop {drop.value:.4f} (95 % interval {drop.low:.4f} to {drop.high:.4f}, n = {drop.n})"
@@ -89,6 +96,7 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
         f"answers stay, {step.restored:.1%} under recovered triggers are right again, {step.hits} say a target"
         for step in done.path[:1]
     ]
+    notes += [f"{name}: {count:g}" for name, count in done.edited.items()]
     return RepairInfo(
         method=request.method.name,
         settings={key: _plain(value) for key, value in settings.items()},

@@ -19,7 +19,7 @@ ATTACKS = {
 
 def evaluate(record: AuditRecord, policy: Policy) -> list[RuleResult]:
     """Every rule of the policy on this record, as measured: waivers come later."""
-    results = [_coverage(record, policy), _competence(record, policy), *_doubts(record), *_findings(record, policy)]
+    results = [*_doubts(record), _coverage(record, policy), _competence(record, policy), *_findings(record, policy)]
     if record.verdict.about == "repaired model":
         results += [*_residual(record, policy), *_recovery(record, policy), *_quality(record, policy)]
     results += judge_calibration(record, policy)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli import listing
 from auditor.cli.certify import certify
 from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
@@ -36,7 +37,13 @@ FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the
 Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
-MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+MethodName = Annotated[
+    Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
+    typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),
+]
+Base = Annotated[
+    Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
+]
 WithControls = Annotated[
     bool, typer.Option("--controls", help="Plant known attacks in copies of the model, and see what the scan finds.")
 ]
@@ -89,6 +96,7 @@ def repair(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the repaired checkpoint, new or empty.")] = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -102,7 +110,7 @@ def repair(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank), options), json)
+    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()
@@ -117,6 +125,7 @@ def audit(
     controls_steps: ControlSteps = None,
     negatives: Negatives = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -131,7 +140,7 @@ def audit(
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options, asked), json)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
 
 
 @app.command()
@@ -158,19 +167,6 @@ def demo(
 app.command()(plant)
 
 
-@app.command("list")
-def list_registered(
-    kind: Annotated[
-        Literal["probes", "triggers", "methods", "fills", "matchers", "formats", "all"],
-        typer.Argument(help="What to list."),
-    ] = "all",
-) -> None:
-    """What is registered: probes, trigger families, repair methods, fills, matchers, data formats."""
-    from auditor.cli import work
-
-    work.show_registered(kind)
-
-
 @app.command()
 def schema(
     policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
@@ -194,6 +190,7 @@ def doctor() -> None:
 
 
 app.command()(certify)
+listing.register(app)
 
 
 def run() -> None:

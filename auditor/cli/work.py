@@ -21,7 +21,8 @@ from probes.finding import Severity
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.render import write_report
 
-RepairChoice = tuple[str, int | None, int]
+RepairChoice = tuple[str, int | None, int, Path | None]
+"""Method, steps, rank of adapters, and the folder of a clean base."""
 
 
 def options(
@@ -54,6 +55,9 @@ class Asked:
     def added(self, record: AuditRecord, run: Path, data: Path | None, chosen: Options, say: Reporter) -> AuditRecord:
         """The record with the controls and the negatives that were asked for."""
         if not (self.controls or self.negatives):
+            return record
+        if record.competence is None or not record.competence.passed:
+            typer.echo("no controls: a model that cannot be judged gives copies that cannot be judged", err=True)
             return record
         plan = ControlPlan(self.count, self.count, self.steps) if self.controls else None
         return add_controls(run, data, plan, self.negatives, chosen, say)
@@ -89,8 +93,9 @@ def repair(
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
     target = out or run / "repaired"
+    request = _request(choice, target)
     with Reporter() as reporter:
-        continued = story.repair_run(run, checkpoint, pictures, _request(choice, target), chosen, reporter)
+        continued = story.repair_run(run, checkpoint, pictures, request, chosen, reporter)
     write_documents(continued, run)
     typer.echo(f"repaired checkpoint: {target}", err=True)
     return continued, run
@@ -101,6 +106,7 @@ def audit(
     asked: Asked,
 ) -> tuple[AuditRecord, Path]:  # fmt: skip
     run = out or new_folder_name("audit")
+    request = _request(choice, run / "repaired")
     _say_about_data(data)
     with Reporter() as reporter:
         if asked.goes_on(run, model):
@@ -108,16 +114,16 @@ def audit(
         else:
             record = story.scan(model, data, suspect, run, chosen, reporter)
             if record.verdict.outcome == "fail":
-                record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
+                record = story.repair_run(run, model, data, request, chosen, reporter)
         record = asked.added(record, run, data, chosen, reporter)
     write_documents(record, run)
     return record, run
 
 
 def _request(choice: RepairChoice, out: Path, known: story.Known | None = None) -> story.RepairRequest:
-    name, steps, rank = choice
+    name, steps, rank, base = choice
     schedule = Schedule(lora_rank=rank) if steps is None else Schedule(steps=steps, lora_rank=rank)
-    return story.RepairRequest(METHODS[name](), out, schedule, known)
+    return story.RepairRequest(METHODS[name](), out, schedule, known, base)
 
 
 def _data_of(record: AuditRecord) -> Path | None:
@@ -191,26 +197,6 @@ def demo(out: Path | None, chosen: Options) -> int:
         typer.echo(f"  NOT AS IT SHOULD BE: {failure}")
     typer.echo("the demonstration went as it should" if not failures else "the demonstration failed")
     return 0 if not failures else 1
-
-
-def show_registered(kind: str) -> None:
-    from auditor.data.reading import FORMATS
-    from auditor.evaluation.asr import MATCHERS
-    from probes.inversion import InversionProbe
-    from probes.views import FILLS
-
-    ladders = {ladder[0].name: ", ".join(f"{f.budget:g}" for f in ladder) for ladder in InversionProbe().ladders()}
-    registered: dict[str, list[str]] = {
-        "probes": ["inversion (target-free, clean pictures only)", "invariance (input level, needs --suspect)"],
-        "triggers": [f"{name} (budgets {budgets})" for name, budgets in ladders.items()],
-        "methods": [f"{name}: {(method.__doc__ or '').splitlines()[0]}" for name, method in METHODS.items()],
-        "fills": list(FILLS),
-        "matchers": list(MATCHERS),
-        "formats": [layout.kind for layout in FORMATS],
-    }
-    for name, entries in registered.items():
-        if kind in (name, "all"):
-            typer.echo(f"{name}\n" + "\n".join(f"  {entry}" for entry in entries))
 
 
 def doctor() -> int:
