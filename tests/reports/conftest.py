@@ -8,7 +8,12 @@ from reports.record import AuditRecord, save_record
 from reports.render import render_html, write_report
 from tests.reports import builders
 
-BUILDERS = {"clean": builders.clean_pass, "repaired": builders.repaired, "inconclusive": builders.inconclusive}
+BUILDERS = {
+    "clean": builders.clean_pass,
+    "repaired": builders.repaired,
+    "inconclusive": builders.inconclusive,
+    "certified": builders.certified,
+}
 
 
 @pytest.fixture(scope="session")
