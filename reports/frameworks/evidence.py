@@ -67,13 +67,12 @@ def _findings(node: Any) -> str:
         return "none recorded"
     order = ("low", "medium", "high", "critical")
     worst = max(node, key=lambda finding: order.index(finding["severity"]))
-    asr = f", {_rate(worst['asr'])}" if worst["asr"] else ""
-    return f"{len(node)} recorded, the worst {worst['severity']}{asr}"
+    return f"{len(node)} recorded, worst {worst['severity']}"
 
 
 def _competence(node: Any) -> str:
     shown = _measure({name: node[name] for name in ("value", "low", "high", "n")})
-    return f"{shown}, {'above' if node['passed'] else 'not above'} the floor"
+    return f"{shown}, {'above' if node['passed'] else 'not above'} floor"
 
 
 def _power(node: Any) -> str:
@@ -89,7 +88,7 @@ def _counted(one: str, many: str) -> Describe:
 
 
 SOURCES: Mapping[str, tuple[str, Describe]] = {
-    "/verdict": ("verdict", lambda node: f"{node['outcome']}, about the {node['about']}"),
+    "/verdict": ("verdict", lambda node: f"{node['outcome']} ({node['about']})"),
     "/findings": ("findings in the model as given", _findings),
     "/scores/before/asr_recovered": ("success of the recovered trigger, as given", _measure),
     "/scores/after/asr_recovered": ("success of the recovered trigger, repaired", _measure),
@@ -101,8 +100,8 @@ SOURCES: Mapping[str, tuple[str, Describe]] = {
     "/controls/false_alarms": ("benign controls with an alarm", _rate),
     "/calibrated_by": ("calibration", _calibration),
     "/competence": ("competence on these pictures", _competence),
-    "/coverage": ("coverage", lambda node: f"{node['ok']:,} of {node['planned']:,} items answered"),
-    "/data": ("pictures of the run", lambda node: f"{node['samples']:,} samples, digest recorded"),
+    "/coverage": ("coverage", lambda node: f"{node['ok']:,} of {node['planned']:,} items"),
+    "/data": ("pictures of the run", lambda node: f"{node['samples']:,} samples"),
     "/suspect": ("suspect samples screened", lambda node: f"{node['samples']:,} samples"),
     "/model/files": ("files of the model as given", _counted("file hashed", "files hashed")),
     "/repaired_model/files": ("files of the repaired model", _counted("file hashed", "files hashed")),
