@@ -8,6 +8,7 @@ from auditor.data.preparing import Parts
 from auditor.data.reading import Dataset
 from auditor.evaluation.scoring import Answers, Attack
 from auditor.repair.loop import Repaired
+from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
 from reports.record import AnswerPair, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
@@ -55,6 +56,7 @@ def describe_search(
         not_looked_for=list(NOT_LOOKED_FOR),
         families=families,
         usual_tokens=usual,
+        statistic=statistic(searched),
         prompts=prompts[:12],
     )
 

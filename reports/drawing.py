@@ -100,7 +100,7 @@ def rows_of(axes: Axes, names: Sequence[str]) -> None:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="x", color="#DDDDDD", linewidth=0.5)
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=5)
 
 
 def cloud(axes: Axes, values: Sequence[float], value: float | None) -> None:

@@ -66,11 +66,17 @@ def measure_text(item: Measure | RateInterval | Competence | None) -> str:
 
 
 def counted(item: RateInterval | None) -> Markup:
-    """As "2 of 2 (0.16–1.00)": a share of few, where the count says more than the share."""
-    if item is None or not item.trials:
-        return Markup(NOTHING)
+    """As "2 of 2 (0.16–1.00)", a share of few, where the count says more; a dash where nothing was tried."""
+    text = "" if item is None else counted_text(item)
+    return Markup('<span class="nb">{}</span>').format(text or NOTHING)
+
+
+def counted_text(item: RateInterval) -> str:
+    """The same as plain text; empty where nothing was tried."""
+    if not item.trials:
+        return ""
     interval = "" if item.low is None or item.high is None else f" ({number(item.low)}–{number(item.high)})"
-    return Markup('<span class="nb">{} of {}{}</span>').format(item.hits, item.trials, interval)
+    return f"{item.hits} of {item.trials}{interval}"
 
 
 def rule_measure(rule: RuleResult) -> Markup:

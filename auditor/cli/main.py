@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli import certify
 from auditor.cli.plant import plant
+from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -137,6 +139,7 @@ def demo(
 
 
 app.command()(plant)
+app.command()(view)
 
 
 @app.command("list")
@@ -153,13 +156,17 @@ def list_registered(
 
 
 @app.command()
-def schema() -> None:
-    """The JSON Schema of record.json."""
+def schema(
+    policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
+) -> None:
+    """The JSON Schema of record.json, or with --policy of policy.toml."""
     import json
 
-    from reports.record import record_schema
-
-    typer.echo(json.dumps(record_schema(), indent=2, sort_keys=True))
+    if policy:
+        from auditor.certification.policy import policy_schema as chosen
+    else:
+        from reports.record import record_schema as chosen
+    typer.echo(json.dumps(chosen(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -168,6 +175,9 @@ def doctor() -> None:
     from auditor.cli import work
 
     raise typer.Exit(work.doctor())
+
+
+certify.register(app)
 
 
 def run() -> None:

@@ -37,9 +37,9 @@ def scan(
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("scan")
     _say_about_data(data)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         record = story.scan(model, data, suspect, run, chosen, reporter)
-    _write_report(record, run)
+    write_documents(record, run)
     return record, run
 
 
@@ -60,9 +60,9 @@ def repair(
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
     target = out or run / "repaired"
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         continued = story.repair_run(run, checkpoint, pictures, _request(choice, target), chosen, reporter)
-    _write_report(continued, run)
+    write_documents(continued, run)
     typer.echo(f"repaired checkpoint: {target}", err=True)
     return continued, run
 
@@ -72,11 +72,11 @@ def audit(
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("audit")
     _say_about_data(data)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         record = story.scan(model, data, suspect, run, chosen, reporter)
         if record.verdict.outcome == "fail":
             record = story.repair_run(run, model, data, _request(choice, run / "repaired"), chosen, reporter)
-    _write_report(record, run)
+    write_documents(record, run)
     return record, run
 
 
@@ -98,7 +98,7 @@ def _say_about_data(data: Path | None) -> None:
         )
 
 
-def _write_report(record: AuditRecord, run: Path) -> None:
+def write_documents(record: AuditRecord, run: Path) -> None:
     written = write_report(record, run)
     typer.echo("wrote " + ", ".join(str(path) for path in written), err=True)
     if written.notice:
@@ -107,7 +107,7 @@ def _write_report(record: AuditRecord, run: Path) -> None:
 
 def report(run: Path | None) -> None:
     folder = run or latest_run()
-    _write_report(load_record(folder / RECORD), folder)
+    write_documents(load_record(folder / RECORD), folder)
 
 
 def finish(result: tuple[AuditRecord, Path], json: bool) -> None:
@@ -149,9 +149,9 @@ def demo(out: Path | None, chosen: Options) -> int:
 
     run = out or new_folder_name("demo")
     refuse_occupied(run)
-    with Reporter() as reporter:
+    with Reporter(run / "run") as reporter:
         record, failures = demonstrate(run, chosen, reporter)
-    _write_report(record, run / "run")
+    write_documents(record, run / "run")
     summarise(record, run / "run")
     for failure in failures:
         typer.echo(f"  NOT AS IT SHOULD BE: {failure}")

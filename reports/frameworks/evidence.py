@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from reports.formats import measure_text, p_value, shorten
+from reports.formats import counted_text, measure_text, p_value, shorten
 from reports.record import AuditRecord, Measure, RateInterval
 
 Describe = Callable[[Any], str]
@@ -58,8 +58,7 @@ def _measure(node: Any) -> str:
 
 
 def _rate(node: Any) -> str:
-    rate = RateInterval.model_validate(node)
-    return f"{rate.hits} of {rate.trials}: {measure_text(rate)}" if rate.trials else ""
+    return counted_text(RateInterval.model_validate(node))
 
 
 def _findings(node: Any) -> str:
