@@ -44,6 +44,12 @@ def map_tiles(item: Attribution, under: Image.Image | None) -> MapTiles | None:
     return MapTiles(tiles, _png(_coloured(ramp, norm, colours)), number(norm.vmin), number(norm.vmax))
 
 
+def overlay(values: Grid, under: Image.Image) -> Image.Image:
+    """One map over its picture, on a scale of its own."""
+    grid = np.array(values, dtype=float)
+    return _tile(grid, *scale(grid.ravel()), under)
+
+
 def scale(values: Values) -> tuple[Normalize, str]:
     """From 0 to the largest value, or even around 0 where values go below it."""
     finite = values[np.isfinite(values)]

@@ -128,8 +128,8 @@ def _watched(state: State, lines: Sequence[Mapping[str, Any]], idle: float | Non
 def _add(phases: list[Phase], line: Mapping[str, Any]) -> None:
     name, seconds = str(line["phase"]), float(line["seconds"])
     if not phases or phases[-1].name != name:
-        if phases:
-            phases[-1].seconds = max(seconds, phases[-1].began)
+        if phases:  # what came before is over
+            phases[-1].seconds, phases[-1].share = max(seconds, phases[-1].began), 1.0
         phases.append(Phase(name, seconds))
     now = phases[-1]
     now.share, now.seconds = float(line["share"]), seconds
