@@ -11,6 +11,7 @@ from auditor import __version__
 from auditor.cli import listing
 from auditor.cli.certify import certify
 from auditor.cli.plant import plant
+from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -165,6 +166,7 @@ def demo(
 
 
 app.command()(plant)
+app.command()(view)
 
 
 @app.command()
