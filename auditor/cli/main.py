@@ -10,7 +10,9 @@ import typer
 from auditor import __version__
 from auditor.cli import listing
 from auditor.cli.bench import bench
+from auditor.cli.certify import certify
 from auditor.cli.plant import plant
+from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -44,6 +46,14 @@ MethodName = Annotated[
 Base = Annotated[
     Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
 ]
+WithControls = Annotated[
+    bool, typer.Option("--controls", help="Plant known attacks in copies of the model, and see what the scan finds.")
+]
+Count = Annotated[int, typer.Option(min=1, max=99, help="Planted controls, and as many benign fine-tunes.")]
+ControlSteps = Annotated[int | None, typer.Option(min=10, help="Steps of a plant; below 240 controls are shortened.")]
+Negatives = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints known to carry nothing; 19 or more give a p-value.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -61,6 +71,10 @@ def scan(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -72,7 +86,8 @@ def scan(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.scan(model, data, suspect, out, options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.scan(model, data, suspect, out, options, asked), json)
 
 
 @app.command()
@@ -107,6 +122,10 @@ def audit(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     method: MethodName = "guided",
     base: Base = None,
     steps: Steps = None,
@@ -122,7 +141,8 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
 
 
 @app.command()
@@ -148,16 +168,21 @@ def demo(
 
 app.command()(plant)
 app.command()(bench)
+app.command()(view)
 
 
 @app.command()
-def schema() -> None:
-    """The JSON Schema of record.json."""
+def schema(
+    policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
+) -> None:
+    """The JSON Schema of record.json, or with --policy of policy.toml."""
     import json
 
-    from reports.record import record_schema
-
-    typer.echo(json.dumps(record_schema(), indent=2, sort_keys=True))
+    if policy:
+        from auditor.certification.policy import policy_schema as chosen
+    else:
+        from reports.record import record_schema as chosen
+    typer.echo(json.dumps(chosen(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -168,6 +193,7 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
+app.command()(certify)
 listing.register(app)
 
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -95,7 +95,7 @@ def numbers_of(trigger: Trigger) -> Numbers:
         raise TypeError(
             f"a {trigger.kind} trigger holds values of its own; only settings and seeds can be written down"
         )
-    return {f.name: getattr(trigger, f.name) for f in fields(family.settings) if f.name != "kind"}
+    return {name: value for name, value in vars(trigger).items() if name != "kind"}
 
 
 def from_numbers(kind: str, numbers: Mapping[str, object]) -> Trigger:

@@ -11,6 +11,7 @@ from auditor.errors import InconclusiveError, UsageError
 from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
+from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
 from probes.sample import Sample
 from probes.seeding import generator
@@ -177,7 +178,7 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
 
     lesson = Lesson(
         torch.stack([s.picture for s in samples[:4]]), [s.prompt for s in samples[:4]], [()] * 4, [()] * 4,
-        torch.zeros(4, 1, 1), [build_trigger("word", (56, 56), 1, {"word": "cf", "place": "end"})],
+        torch.zeros(4, 1, 1), 0.0, [build_trigger("word", (56, 56), 1, {"word": "cf", "place": "end"})],
     )  # fmt: skip
     with pytest.raises(Read) as stopped:
         Guided().loss(cast(Subject, Listening()), lesson, generator(1))
