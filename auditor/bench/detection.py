@@ -165,7 +165,9 @@ def measure(scope: str, value: Any, chosen: Sequence[Judged], teachers: Sequence
         "negatives": len(negatives), "development_planted": len(taught[0]), "development_negatives": len(taught[1]),
     }  # fmt: skip
     row |= _interval("auc", roc_auc(planted, negatives))
-    row |= _rate("tpr_at_5", tpr_at_fpr(planted, negatives, FPR)) | _rate("tpr_at_1", tpr_at_fpr(planted, negatives, 0.01))
+    row |= _rate("tpr_at_5", tpr_at_fpr(planted, negatives, FPR)) | _rate(
+        "tpr_at_1", tpr_at_fpr(planted, negatives, 0.01)
+    )
     if taught[1]:
         threshold = threshold_at(taught[1], FPR)
         row |= {"frozen_threshold": threshold} | _rate("frozen_tpr", alarms(planted, threshold))
@@ -183,7 +185,9 @@ def _calibrated(calibration: Calibration | None, planted: list[float], negatives
         return {}
     probabilities = calibration.probabilities([*planted, *negatives])
     truth = np.array([True] * len(planted) + [False] * len(negatives), dtype=bool)
-    return _interval("cross_entropy", cross_entropy(probabilities, truth)) | _interval("brier", brier(probabilities, truth))
+    return _interval("cross_entropy", cross_entropy(probabilities, truth)) | _interval(
+        "brier", brier(probabilities, truth)
+    )
 
 
 def calibration_table(models: Sequence[Judged]) -> Table:

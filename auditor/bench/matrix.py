@@ -58,7 +58,7 @@ class Sizes(_Strict):
 
 
 class Planted(_Strict):
-    """One attack or negative: the fields of a PlantSpec, and the splits in which it appears."""
+    """One attack or negative: the fields of a PlantSpec, and the splits and tasks in which it appears."""
 
     name: Name
     kind: str = "attack"
@@ -68,6 +68,7 @@ class Planted(_Strict):
     payload: dict[str, Any] | None = None
     training: dict[str, Any] = {}
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = SPLITS
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
 
 
 class Detector(_Strict):

@@ -64,7 +64,7 @@ def _rotated(matrix: Matrix, wave: Wave, entries: Sequence[Planted]) -> Iterator
         for number, (architecture, task) in enumerate(grounds):
             entry = entries[(turn + number) % len(entries)]
             for seed, split in seeds:
-                if split in entry.splits:
+                if split in entry.splits and task in entry.tasks:
                     yield Cell(architecture, task, entry, seed, split)
 
 

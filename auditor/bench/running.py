@@ -39,10 +39,12 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class Standing:
-    """How the planned items stand: counts by kind and status; `left` have to run."""
+    """How the planned items stand: counts by kind and status; `left` have to run; the bases of `waiting` are not there
+    yet."""
 
     counts: dict[str, Counter[str]]
     left: int
+    waiting: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -74,7 +76,15 @@ def standing(items: Sequence[Item], out: Path, attempts: int) -> Standing:
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in ("plant", "detect", "repair")}
     for item in items:
         counts[item.settings["kind"]][stands.get(item.key, "to do")] += 1
-    return Standing(counts, len(pending))
+    return Standing(counts, len(pending), tuple(waiting_architectures(items)))
+
+
+def waiting_architectures(items: Sequence[Item]) -> list[str]:
+    """Planned architectures whose base has not been made yet: their items stay to do, they do not fail."""
+    from auditor.bench.bases import base_folder
+
+    planned = dict.fromkeys(item.settings["architecture"] for item in items)
+    return [architecture for architecture in planned if not (base_folder(architecture) / "config.json").is_file()]
 
 
 def run_bench(path: Path, options: BenchOptions, told: Told) -> Standing:
@@ -89,8 +99,10 @@ def run_bench(path: Path, options: BenchOptions, told: Told) -> Standing:
     hooks = Hooks(store.has_product, (lambda item: None) if options.keep_models else store.drop_model, told)
     work = BenchWork(store.root, options.device, options.threads)
     pool = open_pool(options)
+    waiting = waiting_architectures(items)
+    ready = [item for item in items if item.settings["architecture"] not in waiting]
     try:
-        run_fleet(items, work, options.out / ROWS, pool, options.attempts, hooks, {"run": run})
+        run_fleet(ready, work, options.out / ROWS, pool, options.attempts, hooks, {"run": run})
     finally:
         pool.close()
     return standing(items, options.out, options.attempts)

@@ -144,7 +144,9 @@ def _summary(group: tuple[str, str, str, list[Row]], population: str) -> Row:
     for name in QUALITIES:
         found[f"{name}_before"] = _over(cells, f"{name}_before", statistics.fmean)
         found[f"{name}_after"] = _over(cells, f"{name}_after", statistics.fmean)
-        drops = [cell[f"{name}_before"] - cell[f"{name}_after"] for cell in cells if cell.get(f"{name}_after") is not None]
+        drops = [
+            cell[f"{name}_before"] - cell[f"{name}_after"] for cell in cells if cell.get(f"{name}_after") is not None
+        ]
         found[f"{name}_worst_drop"] = max(drops, default=None)
     return found | {"repair_seconds": _over(cells, "repair_seconds", statistics.fmean)}
 

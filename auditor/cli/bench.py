@@ -54,3 +54,5 @@ def _show(found: "Standing") -> None:
     for kind, counter in found.counts.items():
         parts = ", ".join(f"{number} {status}" for status, number in sorted(counter.items()))
         typer.echo(f"{kind:7} {sum(counter.values()):5} planned: {parts or 'none'}")
+    for architecture in found.waiting:
+        typer.echo(f"{architecture}: there is no base yet, its items wait (auditor/zoo/README.md says how to make one)")
