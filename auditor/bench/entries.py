@@ -59,7 +59,7 @@ def join(items: Sequence[Item], rows: Sequence[Row], kind: str) -> list[Entry]:
 
 
 def share(rate: Mapping[str, Any] | None) -> float | None:
-    """hits / trials, None where nothing could be counted."""
+    """The rate; None where nothing could be counted."""
     return None if not rate or not rate["trials"] else rate["hits"] / rate["trials"]
 
 

@@ -16,7 +16,7 @@ from auditor.case import Options, check_device, describe_environment, describe_v
 from auditor.cluster.fleet import Hooks, run_fleet
 from auditor.cluster.items import Item, split_by_need
 from auditor.cluster.log import Row, read_rows
-from auditor.cluster.pools import InProcess, Pool, RayPool, Resources
+from auditor.cluster.pools import InProcess, Pool, Processes, RayPool, Resources
 from auditor.errors import UsageError
 
 Told = Callable[[Row, int, int], None]
@@ -25,9 +25,10 @@ Told = Callable[[Row, int, int], None]
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How a bench is run; `workers` 0 runs one item after another in this process, without Ray."""
+    """How a bench is run; `pool` is ray, processes (of this machine) or none: one item after another, right here."""
 
     out: Path
+    pool: str = "ray"
     workers: int = 2
     threads: int = 1
     address: str | None = None
@@ -109,14 +110,16 @@ def run_bench(path: Path, options: BenchOptions, told: Told) -> Standing:
 
 
 def open_pool(options: BenchOptions) -> Pool:
-    if options.workers < 1 and options.address is None:
+    if options.pool == "none":
         return InProcess()
+    if options.pool == "processes":
+        return Processes(options.workers)
     gpus = 0.0
     if options.device.startswith("cuda"):
         import torch
 
-        gpus = min(1.0, torch.cuda.device_count() / max(1, options.workers))
-    return RayPool(Resources(max(1, options.workers), options.threads, gpus, options.address))
+        gpus = min(1.0, torch.cuda.device_count() / options.workers)
+    return RayPool(Resources(options.workers, options.threads, gpus, options.address))
 
 
 def _note_run(path: Path, matrix: Matrix, options: BenchOptions) -> str:

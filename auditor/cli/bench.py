@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,10 @@ def bench(
         Path | None, typer.Option(help="Folder to run in and to go on in. Default: pcr-audit-runs/bench-NAME.")
     ] = None,
     address: Annotated[str | None, typer.Option(help="Ray cluster, such as ray://host:10001. Default: local.")] = None,
-    workers: Annotated[int, typer.Option(min=0, help="Items side by side; 0: in this process, without Ray.")] = 2,
+    pool: Annotated[
+        Literal["ray", "processes", "none"], typer.Option(help="Ray, processes of this machine, or one after another.")
+    ] = "ray",
+    workers: Annotated[int, typer.Option(min=1, help="Items side by side, on this machine.")] = 2,
     threads: Annotated[int, typer.Option("--threads-per-worker", min=1, help="CPU threads of an item.")] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")] = "cpu",
     attempts: Annotated[int, typer.Option(min=1, help="How often an item may fail, over all runs.")] = 3,
@@ -36,7 +39,7 @@ def bench(
         return
     if not tables_only:
         options = BenchOptions(
-            folder, workers, threads, address, device, attempts, keep_models, ("pcr-audit", *sys.argv[1:])
+            folder, pool, workers, threads, address, device, attempts, keep_models, ("pcr-audit", *sys.argv[1:])
         )
         run_bench(matrix, options, _tell)
     found = standing(items, folder, attempts)
