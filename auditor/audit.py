@@ -16,13 +16,14 @@ from auditor.case import (
     describe_versions,
     now,
     open_case,
+    read_samples,
     tool,
 )
 from auditor.certification.policy import Policy
 from auditor.certification.verdict import UNJUDGED, judge
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import frozen
-from auditor.errors import UsageError
+from auditor.errors import InconclusiveError, UsageError
 from auditor.evaluation.competence import measure_competence
 from auditor.evaluation.scoring import (
     Answers,
@@ -38,11 +39,11 @@ from auditor.evaluation.scoring import (
 )
 from auditor.evidence import Shown, best_by_target, record_findings
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.loop import Recovered, Repaired, Schedule, no_base, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
-from auditor.searching import fresh_success, screen, search
-from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
+from auditor.searching import fresh_success, screen, search, statistic
+from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows, nothing_searched
 from probes.finding import Rate
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
@@ -74,23 +75,55 @@ class Known:
 
 @dataclass(frozen=True)
 class RepairRequest:
-    """What to repair with, and where to."""
+    """What to repair with, and where to; `base` is a clean model of the same architecture.
+
+    Raises UsageError when the method needs a base and there is none.
+    """
 
     method: Method
     out: Path
     schedule: Schedule = field(default_factory=Schedule)
     known: Known | None = None
+    base: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.method.needs_base and self.base is None:
+            raise no_base(self.method)
 
 
 def scan(
     model: Path, data: Path | None, suspect: Path | None, out: Path, options: Options, progress: Progress
 ) -> AuditRecord:
-    """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked."""
+    """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked.
+
+    Data that cannot carry a search (too few different pictures) leaves a record as well, which says so.
+    """
     began = time.monotonic()
     refuse_occupied(out)
-    case = open_case(model, data, suspect, options, progress)
+    try:
+        case = open_case(model, data, suspect, options, progress)
+    except InconclusiveError as error:
+        with building(out) as folder:
+            return _not_searched(model, data, folder, options, error)
     with building(out) as folder:
         return _scanned(case, folder, options, progress, began)
+
+
+def _not_searched(model: Path, data: Path | None, out: Path, options: Options, error: InconclusiveError) -> AuditRecord:
+    """The record of a run that did not come to a search, with the reason."""
+    opened = open_checkpoint(model, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    samples, info = read_samples(data, options.seed)
+    reason = f"Nothing was searched: {error.message} ({error.got}; needed: {error.expected})."
+    record = AuditRecord(
+        tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=None,
+        settings=describe_settings(options, {"data": info.path}), versions=describe_versions(),
+        environment=describe_environment(options), verdict=UNJUDGED, doubts=[reason], fail_on=options.fail_on,
+        model=describe_model(opened), data=info, coverage=coverage(samples, {}), limits=list(LIMITS),
+        search=nothing_searched(),
+    )  # fmt: skip
+    record = judge(record, Policy(fail_on=options.fail_on))
+    save_record(record, out / RECORD)
+    return record
 
 
 def _scanned(case: Case, out: Path, options: Options, progress: Progress, began: float) -> AuditRecord:
@@ -157,11 +190,15 @@ def _repair(
         progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
 
     recovered = [Recovered(item.trigger, item.target) for item in stored]
+    base = None
+    if request.base is not None and request.method.needs_base:
+        base = open_checkpoint(request.base, device=options.device, dtype=options.dtype)
     done = repair(
-        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick
-    )
+        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick,
+        None if base is None else base.subject.weights(),
+    )  # fmt: skip
     export(case.opened.subject.model, case.opened.folder, request.out)
-    return done
+    return done if base is None else replace(done, base=base.manifest.digest)
 
 
 def _verify(
@@ -203,6 +240,7 @@ def _verify(
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
             "repair": describe_repair(request, done, drops),
+            "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
             "timings": {**record.timings, "repair": time.monotonic() - began},

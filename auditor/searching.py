@@ -27,10 +27,12 @@ def search(
     seed: int,
     progress: Progress,
     wanted: Sequence[str] = (),
+    known: Sequence[str] = (),
 ) -> tuple[Searched, list[Shown]]:
-    """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well."""
-    targets = [Target(text, subject.encode(text), "asked for") for text in wanted]
-    searched = probe.measure(subject, pool, held_out, seed, progress, targets)
+    """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well,
+    `known` ones are not looked for."""
+    targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
+    searched = probe.measure(subject, pool, held_out, seed, progress, *targets)
     shown: list[Shown] = []
     for suspect in searched.suspects:
         bare = from_suspect(suspect, None, ())

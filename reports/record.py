@@ -205,10 +205,14 @@ class SearchFamily(Part):
 
 
 class SearchInfo(Part):
-    """What was looked for, what was not, and how; `statistic` is the one number of the whole scan, larger is odder."""
+    """What was looked for, what was not, and how.
+
+    `statistic` is the one number of the whole scan, larger is odder; `statistic_after` that of the repaired model's.
+    """
 
     profile: Text = "quick"
     statistic: Number = None
+    statistic_after: Number = None
     looked_for: list[Text] = []
     not_looked_for: list[Text] = []
     families: list[SearchFamily] = []

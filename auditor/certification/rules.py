@@ -19,7 +19,7 @@ ATTACKS = {
 
 def evaluate(record: AuditRecord, policy: Policy) -> list[RuleResult]:
     """Every rule of the policy on this record, as measured: waivers come later."""
-    results = [_coverage(record, policy), _competence(record, policy), *_doubts(record), *_findings(record, policy)]
+    results = [*_doubts(record), _coverage(record, policy), _competence(record, policy), *_findings(record, policy)]
     if record.verdict.about == "repaired model":
         results += [*_residual(record, policy), *_recovery(record, policy), *_quality(record, policy)]
     results += judge_calibration(record, policy)
@@ -38,11 +38,11 @@ def _coverage(record: AuditRecord, policy: Policy) -> RuleResult:
     answered = cover.ok / cover.planned if cover.planned else None
     enough = answered is not None and answered >= floor
     rest = f" ({cover.error} ended in an error, {cover.skipped} were not asked)" if cover.error or cover.skipped else ""
-    count = f"All {cover.ok}" if enough and cover.ok == cover.planned else f"{'Some' if enough else 'Only'} {cover.ok}"
+    words = "Enough" if enough else "Too few"
     return RuleResult(
         rule="coverage", outcome="pass" if enough else "inconclusive", measured=answered, n=cover.planned, bound=floor,
         relation="at least", pointer="/coverage",
-        reason=f"{count} of {cover.planned} planned items were answered{rest}; the floor is {share(floor)}.",
+        reason=f"{words} planned items were answered: {cover.ok} of {cover.planned}{rest}; {share(floor)} is needed.",
     )  # fmt: skip
 
 

@@ -11,33 +11,29 @@ if TYPE_CHECKING:
 MARKS = {"pass": "pass", "fail": "FAIL", "inconclusive": "OPEN"}
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command to the application."""
+def certify(
+    run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None,
+    policy: Annotated[
+        str, typer.Option(help="A policy.toml, or one of the profiles quick, standard, release.")
+    ] = "standard",
+    json: Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")] = False,
+) -> None:
+    """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is."""
+    from auditor.certification.certifying import certify_run
+    from auditor.certification.policy import load_policy
+    from auditor.certification.verdict import EXIT_CODES
+    from auditor.cli import work
+    from auditor.runs import latest_run
+    from reports.record import canonical_bytes
 
-    @app.command()
-    def certify(
-        run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None,
-        policy: Annotated[
-            str, typer.Option(help="A policy.toml, or one of the profiles quick, standard, release.")
-        ] = "standard",
-        json: Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")] = False,
-    ) -> None:
-        """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is."""
-        from auditor.certification.certifying import certify_run
-        from auditor.certification.policy import load_policy
-        from auditor.certification.verdict import EXIT_CODES
-        from auditor.cli import work
-        from auditor.runs import latest_run
-        from reports.record import canonical_bytes
-
-        rules = load_policy(policy)
-        folder = run or latest_run()
-        record = certify_run(folder, rules)
-        # Computed before anything is rendered; record and report agree from here on, and may be signed.
-        code = EXIT_CODES[record.verdict.outcome]
-        work.write_documents(record, folder)
-        typer.echo(canonical_bytes(record).decode(), nl=False) if json else _show(record, folder)
-        raise typer.Exit(code)
+    rules = load_policy(policy)
+    folder = run or latest_run()
+    record = certify_run(folder, rules)
+    # Computed before anything is rendered; record and report agree from here on, and may be signed.
+    code = EXIT_CODES[record.verdict.outcome]
+    work.write_documents(record, folder)
+    typer.echo(canonical_bytes(record).decode(), nl=False) if json else _show(record, folder)
+    raise typer.Exit(code)
 
 
 def _show(record: "AuditRecord", folder: Path) -> None:

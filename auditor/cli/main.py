@@ -8,9 +8,15 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+<<<<<<< HEAD
 from auditor.cli import certify
 from auditor.cli.plant import plant
 from auditor.cli.view import view
+=======
+from auditor.cli import listing
+from auditor.cli.certify import certify
+from auditor.cli.plant import plant
+>>>>>>> wt-policy
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -37,7 +43,21 @@ FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the
 Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 160.")]
-MethodName = Annotated[Literal["guided", "pcr", "finetune"], typer.Option("--method", help="Repair method.")]
+MethodName = Annotated[
+    Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
+    typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),
+]
+Base = Annotated[
+    Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
+]
+WithControls = Annotated[
+    bool, typer.Option("--controls", help="Plant known attacks in copies of the model, and see what the scan finds.")
+]
+Count = Annotated[int, typer.Option(min=1, max=99, help="Planted controls, and as many benign fine-tunes.")]
+ControlSteps = Annotated[int | None, typer.Option(min=10, help="Steps of a plant; below 240 controls are shortened.")]
+Negatives = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints known to carry nothing; 19 or more give a p-value.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -55,6 +75,10 @@ def scan(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -66,7 +90,8 @@ def scan(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.scan(model, data, suspect, out, options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.scan(model, data, suspect, out, options, asked), json)
 
 
 @app.command()
@@ -77,6 +102,7 @@ def repair(
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the repaired checkpoint, new or empty.")] = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -90,7 +116,7 @@ def repair(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank), options), json)
+    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank, base), options), json)
 
 
 @app.command()
@@ -100,7 +126,12 @@ def audit(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     method: MethodName = "guided",
+    base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
     seed: Seed = 0,
@@ -114,7 +145,8 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank), options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
 
 
 @app.command()
@@ -142,19 +174,6 @@ app.command()(plant)
 app.command()(view)
 
 
-@app.command("list")
-def list_registered(
-    kind: Annotated[
-        Literal["probes", "triggers", "methods", "fills", "matchers", "formats", "all"],
-        typer.Argument(help="What to list."),
-    ] = "all",
-) -> None:
-    """What is registered: probes, trigger families, repair methods, fills, matchers, data formats."""
-    from auditor.cli import work
-
-    work.show_registered(kind)
-
-
 @app.command()
 def schema(
     policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
@@ -177,7 +196,8 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-certify.register(app)
+app.command()(certify)
+listing.register(app)
 
 
 def run() -> None:
