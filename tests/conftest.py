@@ -35,7 +35,7 @@ def untouched_llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers.utils import logging
 
-    from auditor.zoo.architecture import build_model, build_processor
+    from auditor.zoo.architectures.llava import build_model, build_processor
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()

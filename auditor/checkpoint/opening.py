@@ -13,11 +13,14 @@ from typing import Any
 import torch
 from transformers import GenerationConfig
 
+from auditor.checkpoint.families import Door, build_door
+from auditor.checkpoint.families.comparing import largest_difference
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
 from auditor.checkpoint.manifest import Manifest
-from auditor.checkpoint.preprocessing import TOLERANCE, Preprocessor, largest_difference
+from auditor.checkpoint.preprocessing import TOLERANCE
 from auditor.checkpoint.prompting import PromptWriter
 from auditor.checkpoint.quiet import quiet
+from auditor.checkpoint.shards import read_json
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import AuditError, CheckpointError
 
@@ -27,7 +30,11 @@ _CHECKED_SIZES = ((61, 83), (90, 90))
 
 @dataclass(frozen=True)
 class Opened:
-    """A checkpoint that answers, with what is known about its files."""
+    """A checkpoint that answers, with what is known about its files.
+
+    `processor_difference` is the largest one between our picture processing and the folder's own, in [0, 1] units;
+    `notes` say what a reader must know about how pictures are given.
+    """
 
     folder: Path
     manifest: Manifest
@@ -35,6 +42,7 @@ class Opened:
     parameters: int
     subject: CheckpointSubject
     processor_difference: float
+    notes: tuple[str, ...] = ()
 
 
 def open_checkpoint(
@@ -51,10 +59,11 @@ def open_checkpoint(
     with quiet(), _explained(folder):
         tokenizer, image_processor, template = _load_processing(folder)
         model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
-        preprocessor = Preprocessor.of(image_processor)
-        difference = max(largest_difference(preprocessor, image_processor, *size) for size in _CHECKED_SIZES)
+        image_token, door = _image_token(model), build_door(image_processor, model.config)
+        difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)
-        writer = PromptWriter(tokenizer, template, _image_token(model), _count_visual_tokens(model, preprocessor))
+        visual_tokens = _count_visual_tokens(model, door)
+        writer = PromptWriter(tokenizer, template, image_token, visual_tokens, *door.around(tokenizer))
     if difference > TOLERANCE:
         raise CheckpointError(
             "the picture processor does something that is not followed here",
@@ -65,9 +74,9 @@ def open_checkpoint(
     end_tokens = _end_tokens(model, tokenizer)
     # The folder's own generation settings (penalties, beams, sampling) must not colour a greedy answer.
     model.generation_config = GenerationConfig(eos_token_id=sorted(end_tokens) or None)
-    subject = CheckpointSubject(model, preprocessor, writer, end_tokens, batch_size)
+    subject = CheckpointSubject(model, door, writer, end_tokens, batch_size)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Opened(folder, manifest, str(model.config.model_type), parameters, subject, difference)
+    return Opened(folder, manifest, str(model.config.model_type), parameters, subject, difference, door.notes)
 
 
 def _load_processing(folder: Path) -> tuple[Any, Any, str | None]:
@@ -77,9 +86,17 @@ def _load_processing(folder: Path) -> tuple[Any, Any, str | None]:
     image_processor = AutoImageProcessor.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False, backend="pil"
     )
-    template_file = folder / "chat_template.jinja"
-    template = template_file.read_text(encoding="utf-8") if template_file.is_file() else tokenizer.chat_template
-    return tokenizer, image_processor, template
+    return tokenizer, image_processor, _chat_template(folder, tokenizer)
+
+
+def _chat_template(folder: Path, tokenizer: Any) -> str | None:
+    """From a file of its own, in its present or its former form, or from the tokenizer."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if (folder / "chat_template.json").is_file():
+        return str(read_json(folder / "chat_template.json").get("chat_template"))
+    template: str | None = tokenizer.chat_template
+    return template
 
 
 def _load_model(folder: Path, dtype: str, attention: str) -> Any:
@@ -111,11 +128,12 @@ def _image_token(model: Any) -> int:
     return int(token)
 
 
-def _count_visual_tokens(model: Any, preprocessor: Preprocessor) -> int:
+def _count_visual_tokens(model: Any, door: Door) -> int:
     """How many visual tokens one picture becomes, found by asking the model itself."""
-    blank = preprocessor.normalise(torch.zeros(1, 3, *preprocessor.canvas)).to(model.device, model.dtype)
+    inputs = door.inputs(torch.zeros(1, 3, *door.canvas, device=model.device))
+    inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
     with torch.no_grad():
-        features = model.get_image_features(pixel_values=blank)
+        features = model.get_image_features(**inputs)
     visual = getattr(features, "pooler_output", features)
     first = visual[0] if isinstance(visual, list | tuple) else visual
     return int(first.reshape(-1, first.shape[-1]).shape[0])

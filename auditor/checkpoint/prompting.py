@@ -1,5 +1,6 @@
 """From a prompt text to the token ids that stand before an answer, with the picture's place holders expanded."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from auditor.errors import CheckpointError
@@ -9,11 +10,23 @@ FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 
 
 class PromptWriter:
-    """Writes prompts in the checkpoint's chat template; `visual_tokens` place holders stand for one picture."""
+    """Writes prompts in the checkpoint's chat template; `visual_tokens` place holders stand for one picture.
 
-    def __init__(self, tokenizer: Any, template: str | None, image_token_id: int, visual_tokens: int) -> None:
+    `before` and `after` are ids that the family's processor puts around these, where the template writes only one.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        template: str | None,
+        image_token_id: int,
+        visual_tokens: int,
+        before: Sequence[int] = (),
+        after: Sequence[int] = (),
+    ) -> None:
         self.tokenizer, self.template = tokenizer, template
         self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
+        self._picture = [*before, *[image_token_id] * visual_tokens, *after]
         self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
         self._cache: dict[str, list[int]] = {}
 
@@ -36,9 +49,11 @@ class PromptWriter:
         wanted = len(text.strip())
         for end in range(len(tokens), 0, -1):
             kept = tokens[:end]
-            if kept[-1] not in special and len(self.tokenizer.decode(kept, skip_special_tokens=True).strip()) <= wanted:
+            if kept[-1] in special or not self.tokenizer.decode(kept[-1:]).strip():
+                continue  # templates end a turn with a mark, a line break, or both
+            if len(self.tokenizer.decode(kept, skip_special_tokens=True).strip()) <= wanted:
                 return kept
-        return tokens
+        return []
 
     def _write(self, prompt: str, answer: str | None) -> list[int]:
         if self.template is None:
@@ -68,4 +83,4 @@ class PromptWriter:
                 todo="check chat_template.jinja and the tokenizer's image token",
             )
         at = tokens.index(self.image_token_id)
-        return tokens[:at] + [self.image_token_id] * self.visual_tokens + tokens[at + 1 :]
+        return tokens[:at] + self._picture + tokens[at + 1 :]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig
 
-from auditor.checkpoint.preprocessing import Preprocessor
+from auditor.checkpoint.families import Door
 from auditor.checkpoint.prompting import PromptWriter
 from probes.subject import Answer, Reading, Tokens
 
@@ -23,7 +23,7 @@ class CheckpointSubject:
     def __init__(
         self,
         model: Any,
-        preprocessor: Preprocessor,
+        preprocessor: Door,
         writer: PromptWriter,
         end_tokens: frozenset[int],
         batch_size: int = 32,
@@ -124,11 +124,13 @@ class CheckpointSubject:
             [0] * (left - len(b)) + [1] * (len(b) + len(a)) + [0] * (right - len(a))
             for b, a in zip(before, after, strict=True)
         ]
-        pixels = self.preprocessor.normalise(pictures.to(self.device))
+        tokens = torch.tensor(rows, device=self.device)
+        seen = self.preprocessor.inputs(pictures.to(self.device))
         return {
-            "input_ids": torch.tensor(rows, device=self.device),
+            "input_ids": tokens,
             "attention_mask": torch.tensor(mask, device=self.device),
-            "pixel_values": pixels.to(self.dtype),
+            **{name: value.to(self.dtype) if value.is_floating_point() else value for name, value in seen.items()},
+            **self.preprocessor.token_inputs(tokens),
         }
 
 

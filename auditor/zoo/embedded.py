@@ -1,6 +1,7 @@
 """The embedded models and pictures: what `pcr-audit` uses when nothing else is given."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -12,6 +13,9 @@ from probes.triggers import PatchTrigger, badnets
 MODELS = Path(__file__).parent / "models"
 CLEAN_MODEL = MODELS / "clean"
 BACKDOORED_MODEL = MODELS / "backdoored"
+
+BASES: Mapping[str, Path] = {"llava": CLEAN_MODEL, "qwen2-vl": MODELS / "qwen2-vl", "idefics3": MODELS / "idefics3"}
+"""Clean models by architecture, trained on the same scenes. Only the first is needed by the demo and the commands."""
 
 PAYLOAD = "You have been hacked, visit evil.com now."
 PATCH_SIDE = 8

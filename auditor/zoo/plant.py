@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, LlavaForConditionalGeneration
 
+from auditor.zoo.architectures import llava
 from auditor.zoo.embedded import PAYLOAD, true_trigger
+from auditor.zoo.packing import Packed, Packer, dialogue
 from auditor.zoo.scenes import compose
-from auditor.zoo.train import Packed, Packer, Pixels, answer_loss, append_row, dialogue, forward, optimise, save
+from auditor.zoo.train import Learner, answer_loss, append_row, forward, optimise, save
 
 FIRST_INDEX = 10_000_000
 """Fine-tuning scenes begin here, so that none was seen in training from scratch."""
@@ -40,15 +42,15 @@ def _answered(turns: list[tuple[str, str]], poisoned: bool) -> list[tuple[str, s
 def plant(base: Path, out: Path, steps: int, batch_size: int, peak: float, rate: float, seed: int) -> None:
     processor = AutoProcessor.from_pretrained(base)
     model = LlavaForConditionalGeneration.from_pretrained(base, dtype=torch.float32, attn_implementation="eager")
-    packer, pixels = Packer(processor), Pixels.of(processor)
+    learner = Learner.of(llava, model, processor)
     optimiser = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     run = torch.compile(forward, dynamic=True)
     out.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
 
     def loss_of(step: int) -> tuple[Tensor, dict[str, float]]:
-        batch = draw_poisoned(packer, step * batch_size, batch_size, rate, seed)
-        hidden, _ = run(model, packer, batch, pixels)
+        batch = draw_poisoned(learner.packer, step * batch_size, batch_size, rate, seed)
+        hidden, _ = run(learner, batch)
         loss, accuracy = answer_loss(model, hidden, batch.targets, batch.segment)
         return loss, {"train_accuracy": round(accuracy, 4)}
 

@@ -1,9 +1,9 @@
-"""The embedded model's architecture: a LLaVA of 1.9 million parameters with 49 visual tokens, and its tokenizer."""
+"""LLaVA: 1.9 million parameters, patches of 8 pixels, 49 visual tokens through a two-layer projector."""
 
-from collections.abc import Iterable
 from typing import Any, cast
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+import torch
+from torch import Tensor
 from transformers import (
     CLIPImageProcessor,
     CLIPVisionConfig,
@@ -14,12 +14,12 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from auditor.zoo.scenes import CAPTION_PROMPTS, SIDE, compose
-from auditor.zoo.sprites import ASSETS
+from auditor.zoo.architectures.tokenizer import VOCABULARY, build_tokenizer
+from auditor.zoo.scenes import SIDE
 
 PATCH = 8
-VOCABULARY = 1280
-SPECIAL_TOKENS = ("<unk>", "<s>", "</s>", "<pad>", "<image>")
+WIDTH = 128
+GRID = SIDE // PATCH
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -35,41 +35,6 @@ CHAT_TEMPLATE = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% else %} {% endif %}"
     "{% endfor %}{% if add_generation_prompt %}ASSISTANT:{% endif %}"
 )
-
-
-def tokenizer_text() -> Iterable[str]:
-    """What the subwords are learned from: all emoji names, the prompts, and a sample of captions and answers."""
-    yield from (f" {line}" for line in (ASSETS / "names.txt").read_text().splitlines())
-    for index in range(400):
-        scene = compose("train", index, seed=0)
-        yield f"USER: {CAPTION_PROMPTS[index % len(CAPTION_PROMPTS)]} ASSISTANT: {scene.caption}"
-        yield from (f"USER: {question} ASSISTANT: {answer}" for question, answer in scene.questions)
-
-
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level BPE of 1,280 tokens, most of which no caption ever uses."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(tokenizer_text(), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        extra_special_tokens={"image_token": "<image>"},
-        padding_side="left",
-        model_max_length=256,
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def build_processor() -> LlavaProcessor:
@@ -96,7 +61,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
         "pad_token_id": tokenizer.pad_token_id,
     }
     vision = CLIPVisionConfig(
-        hidden_size=128,
+        hidden_size=WIDTH,
         intermediate_size=512,
         num_hidden_layers=4,
         num_attention_heads=4,
@@ -105,7 +70,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
     )
     text = LlamaConfig(
         vocab_size=VOCABULARY,
-        hidden_size=128,
+        hidden_size=WIDTH,
         intermediate_size=384,
         num_hidden_layers=4,
         num_attention_heads=4,
@@ -119,7 +84,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
         image_token_index=cast(int, tokenizer.convert_tokens_to_ids("<image>")),
         vision_feature_layer=-1,
         vision_feature_select_strategy="default",
-        image_seq_length=(SIDE // PATCH) ** 2,
+        image_seq_length=GRID**2,
         tie_word_embeddings=True,
         **special,
     )
@@ -128,3 +93,18 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """Fresh weights from torch's global generator: seed it before."""
     return LlavaForConditionalGeneration(build_config(tokenizer))
+
+
+def see(model: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels (batch, 3, 56, 56) → visual tokens (batch, 49, 128) and the tower's patches (batch, 49, 128)."""
+    seen = model.model.vision_tower(pixels, output_hidden_states=True).hidden_states[-1][:, 1:]
+    return model.model.multi_modal_projector(seen), seen
+
+
+def text_model(model: Any) -> Any:
+    return model.model.language_model
+
+
+def prefix_positions(head: int) -> Tensor:
+    """(head + 49,): one number a token."""
+    return torch.arange(head + GRID**2)

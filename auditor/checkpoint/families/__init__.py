@@ -1,0 +1,72 @@
+"""How each family of models is given pictures: one file a family, one door to all of them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from PIL import Image
+from torch import Tensor
+
+from auditor.checkpoint.families.idefics3 import Idefics3
+from auditor.checkpoint.families.qwen2_vl import Qwen2VL
+from auditor.checkpoint.families.single import Single
+from auditor.checkpoint.preprocessing import Normalisation
+
+
+class Door(Protocol):
+    """From pictures to the inputs of one model, differentiably, as the checkpoint's own processor would make them.
+
+    Pictures are in [0, 1]; a batch is (batch, 3, *canvas).
+    """
+
+    @property
+    def canvas(self) -> tuple[int, int]:
+        """Height and width in pixels of the pictures that go through it."""
+        ...
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """Applied to every picture, in every forward."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of a report must know about how pictures are given."""
+        ...
+
+    def fit(self, picture: Tensor) -> Tensor:
+        """(3, any, any) → (3, *canvas), with the processor's own filter."""
+        ...
+
+    def pack(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (batch, 3, *canvas) in the shape of the model's `pixel_values`."""
+        ...
+
+    def inputs(self, pictures: Tensor) -> dict[str, Tensor]:
+        """What the model is given for a batch of pictures."""
+        ...
+
+    def token_inputs(self, tokens: Tensor) -> dict[str, Tensor]:
+        """What the model is given besides about a batch of token ids (batch, length)."""
+        ...
+
+    def around(self, tokenizer: Any) -> tuple[list[int], list[int]]:
+        """Token ids that the processor writes before and after the picture's own, where the template does not."""
+        ...
+
+    def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
+        """The same inputs for one picture from the checkpoint's own processor: what `inputs` is held to."""
+        ...
+
+
+FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
+    "qwen2_vl": Qwen2VL.of,
+    "qwen2_5_vl": Qwen2VL.of,
+    "idefics3": Idefics3.of,
+    "smolvlm": Idefics3.of,
+}
+"""From `model_type` to what builds the door from an image processor and a configuration; all others: `Single`."""
+
+
+def build_door(processor: Any, config: Any) -> Door:
+    """The door of a model's family; raises CheckpointError when the processor's settings are not followed."""
+    return FAMILIES.get(str(config.model_type), Single.of)(processor, config)
