@@ -166,7 +166,8 @@ def _gate(seen: Judged, rule: Rule) -> dict[str, Any]:
     # A run's own gate is known by its words alone, without the numbers that change from run to run.
     words = re.sub(r"[^a-z]+", "-", rule.reason.lower()) if rule.name == "run" else ""
     fingerprint = "/".join(filter(None, [GATE + rule.name, words[:80].strip("-")]))
-    result = _result(seen, GATE + rule.name, "error", plain(rule.reason, 400), fingerprint)
+    name = GATE + rule.name.replace("/", "-")
+    result = _result(seen, name, "error", plain(rule.reason, 400), fingerprint)
     result["suppressions"] = _suppressions(rule.waiver)
     result["properties"] = {"outcome": rule.outcome}
     return result

@@ -86,8 +86,8 @@ def compare_findings(old: Judged, new: Judged) -> tuple[FindingChange, ...]:
 
     A new one counts from the severity that fails a model on, and so does one that has risen to it; a waived one never.
     """
-    before = {name_of(finding): finding for finding in old.findings}
-    after = {name_of(finding): finding for finding in new.findings}
+    # Of several findings with one name the first counts, which is the most severe.
+    before, after = ({name_of(finding): finding for finding in reversed(side.findings)} for side in (old, new))
     changes = []
     for name in before.keys() | after.keys():
         was, now = before.get(name), after.get(name)
