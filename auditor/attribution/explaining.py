@@ -78,7 +78,11 @@ def explain(
 
 
 def with_maps(
-    findings: Sequence[RecordedFinding], shown: Sequence[Shown], subject: CheckpointSubject, sample: Sample, folder: Path
+    findings: Sequence[RecordedFinding],
+    shown: Sequence[Shown],
+    subject: CheckpointSubject,
+    sample: Sample,
+    folder: Path,
 ) -> list[RecordedFinding]:
     """The findings, the first few of them with a picture of where their answer is decided on the stamped sample."""
     return [

@@ -8,15 +8,10 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
-<<<<<<< HEAD
-from auditor.cli import certify
-from auditor.cli.plant import plant
-from auditor.cli.view import view
-=======
 from auditor.cli import listing
 from auditor.cli.certify import certify
 from auditor.cli.plant import plant
->>>>>>> wt-policy
+from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -150,14 +145,6 @@ def audit(
 
 
 @app.command()
-def report(run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None) -> None:
-    """Write report.html and report.pdf from a run's record."""
-    from auditor.cli import work
-
-    work.report(run)
-
-
-@app.command()
 def demo(
     context: typer.Context,
     out: Out = None,
@@ -198,6 +185,8 @@ def doctor() -> None:
 
 app.command()(certify)
 listing.register(app)
+# Commands in rooms of their own: importing one registers it.
+from auditor.cli import attest, compare, report  # noqa: E402, F401
 
 
 def run() -> None:

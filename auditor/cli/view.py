@@ -7,7 +7,9 @@ import typer
 
 
 def view(
-    run: Annotated[Path | None, typer.Argument(help="Run folder, finished or going on. Default: the latest run.")] = None,
+    run: Annotated[
+        Path | None, typer.Argument(help="Run folder, finished or going on. Default: the latest run.")
+    ] = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes any free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:

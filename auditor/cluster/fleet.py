@@ -138,5 +138,3 @@ def _free_what_nobody_needs(item: Item, state: _State, hooks: Hooks) -> None:
     for key in (*item.needs, item.key):
         if key not in waited_for and state.stands.get(key) == "ok":
             hooks.free(state.items[key])
-
-

@@ -222,7 +222,9 @@ def test_pdf_is_a4_tagged_titled_and_has_its_fonts_in_it(documents: Documents, n
 
 
 def test_contents_name_the_page_each_chapter_begins_on(documents: Documents, runs: Runs) -> None:
-    pages = [re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(documents["certified"] / "report.pdf").pages]
+    pages = [
+        re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(documents["certified"] / "report.pdf").pages
+    ]
     listed = pages[1].partition("Contents")[2]
     for chapter in chapters(runs["certified"][0]):
         found = re.search(re.escape(f"{chapter.number} {chapter.title}") + r"[ .]*(\d+)", listed)
@@ -233,7 +235,9 @@ def test_contents_name_the_page_each_chapter_begins_on(documents: Documents, run
 
 def test_pdf_has_a_bookmark_for_every_chapter(documents: Documents, runs: Runs) -> None:
     def titles(entries: list[object]) -> list[str]:
-        return [name for e in entries for name in (titles(e) if isinstance(e, list) else [str(getattr(e, "title", ""))])]
+        return [
+            name for e in entries for name in (titles(e) if isinstance(e, list) else [str(getattr(e, "title", ""))])
+        ]
 
     found = " ".join(titles(list(PdfReader(documents["clean"] / "report.pdf").outline)))
     assert all(chapter.title in found for chapter in chapters(runs["clean"][0]))

@@ -11,6 +11,7 @@ from reports.record import save_record
 from tests.reports import builders
 from tests.viewing.local import EVIL, serving
 
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("viewed") / "run"
