@@ -21,13 +21,14 @@ def certify(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of the judged checkpoint, to sign. Default: where the record says it is."),
+        typer.Option(help="Folder of the judged checkpoint, to sign. Default: as in the record."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")] = False,
 ) -> None:
     """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is; sign it."""
     from auditor.certification.attestation import judged_folder, sign_run
     from auditor.certification.certifying import certify_run
+    from auditor.certification.keys import load_private_key
     from auditor.certification.policy import load_policy
     from auditor.certification.verdict import EXIT_CODES
     from auditor.cli import work
@@ -35,6 +36,8 @@ def certify(
     from reports.record import canonical_bytes
 
     rules = load_policy(policy)
+    if key is not None:
+        load_private_key(key)  # before anything is written: a key that cannot be used stops here
     folder = run or latest_run()
     record = certify_run(folder, rules)
     # Computed before anything is rendered; what is signed is the record and the reports made from it.
