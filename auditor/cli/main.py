@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
-from auditor.cli import listing
+from auditor.cli.attest import attest, keygen, verify
 from auditor.cli.certify import certify
+from auditor.cli.compare import compare
+from auditor.cli.listing import list_registered
 from auditor.cli.plant import plant
+from auditor.cli.report import report
 from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
@@ -157,10 +160,6 @@ def demo(
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
 
 
-app.command()(plant)
-app.command()(view)
-
-
 @app.command()
 def schema(
     policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
@@ -183,10 +182,9 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-app.command()(certify)
-listing.register(app)
-# Commands in rooms of their own: importing one registers it.
-from auditor.cli import attest, compare, report  # noqa: E402, F401
+for command in (report, certify, keygen, attest, verify, compare, plant, view):
+    app.command()(command)
+app.command("list")(list_registered)
 
 
 def run() -> None:
