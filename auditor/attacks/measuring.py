@@ -16,7 +16,8 @@ from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
 from probes.targets import answers_under
-from reports.record import Measure
+from probes.triggers.dual_key import DualKeyTrigger
+from reports.record import Measure, RateInterval
 
 
 def measure_plant(
@@ -51,7 +52,20 @@ def measure_plant(
         "excluded": {"payload": len(samples) - headline.trials, **success.excluded},
         "false_trigger": as_rate(hits(poison, samples, now, before)),
         "placebo": as_rate(hits(poison, samples, placebo, before)),
+        "keys": _single_keys(subject, poison, samples, before),
         "kept_words": Measure(value=found.value, low=found.low, high=found.high, n=found.n),
+    }
+
+
+def _single_keys(
+    subject: Subject, poison: Poison, samples: Sequence[Sample], before: Sequence[Answer]
+) -> dict[str, RateInterval]:
+    """What either key of a dual-key trigger does by itself; empty for other triggers."""
+    if not isinstance(poison.trigger, DualKeyTrigger):
+        return {}
+    return {
+        key.kind: as_rate(hits(poison, samples, answers_under(subject, key, samples), before))
+        for key in poison.trigger.keys
     }
 
 

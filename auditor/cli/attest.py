@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from auditor.cli.main import app
-
 if TYPE_CHECKING:
     from auditor.certification.attestation import Verification
 
 RunFolder = Annotated[Path, typer.Argument(help="Run folder, which holds record.json.")]
 
 
-@app.command()
 def keygen(
     out: Annotated[Path, typer.Option(help="Folder for private.pem and public.pem.")],
     kind: Annotated[
@@ -30,7 +27,6 @@ def keygen(
     typer.echo(f"key id:      {load_public_key(public).id}")
 
 
-@app.command()
 def attest(
     run: RunFolder,
     key: Annotated[Path, typer.Option(help="Private key, as `pcr-audit keygen` makes it.")],
@@ -44,7 +40,6 @@ def attest(
     typer.echo(f"attestation: {sign_run(run, key, model or judged_folder(run))}")
 
 
-@app.command()
 def verify(
     attestation: Annotated[Path, typer.Argument(help="attestation.json of a run.")],
     model: Annotated[Path, typer.Argument(help="Folder of the checkpoint, wherever it is now.")],

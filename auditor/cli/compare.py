@@ -5,14 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from auditor.cli.main import app
-
 if TYPE_CHECKING:
     from auditor.certification.regression import Comparison
     from auditor.evaluation.pairing import Compared
 
 
-@app.command()
 def compare(
     old: Annotated[Path, typer.Argument(help="Run folder of the release before.")],
     new: Annotated[Path, typer.Argument(help="Run folder of the new release.")],

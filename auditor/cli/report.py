@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.main import app
 from auditor.errors import UsageError
 
 
-@app.command()
 def report(
     run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None,
     formats: Annotated[
