@@ -9,6 +9,7 @@ import typer
 
 from auditor import __version__
 from auditor.cli.attest import attest, keygen, verify
+from auditor.cli.bench import bench
 from auditor.cli.certify import certify
 from auditor.cli.compare import compare
 from auditor.cli.listing import list_registered
@@ -182,7 +183,7 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-for command in (report, certify, keygen, attest, verify, compare, plant, view):
+for command in (report, certify, keygen, attest, verify, compare, plant, bench, view):
     app.command()(command)
 app.command("list")(list_registered)
 
