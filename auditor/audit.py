@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from auditor.attribution.explaining import explain
+from auditor.attribution.explaining import explain, with_maps
 from auditor.case import (
     Case,
     Options,
@@ -139,7 +139,8 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
             )
             screened, doubts = screen(case, options.seed, progress)
         shown = best_by_target([*shown, *screened])
-    findings = record_findings(shown, out, case.parts.held_out[0])
+    sample = case.parts.held_out[0]
+    findings = with_maps(record_findings(shown, out, sample), shown, case.opened.subject, sample, out)
     covered = coverage(
         [*case.parts.search, *case.parts.held_out], searched.habits.answers if searched is not None else {}
     )

@@ -58,7 +58,7 @@ class Sizes(_Strict):
 
 
 class Planted(_Strict):
-    """One attack or negative: the fields of a PlantSpec, and the splits in which it appears."""
+    """One attack or negative: the fields of a PlantSpec, and the splits and tasks in which it appears."""
 
     name: Name
     kind: str = "attack"
@@ -68,6 +68,7 @@ class Planted(_Strict):
     payload: dict[str, Any] | None = None
     training: dict[str, Any] = {}
     splits: Annotated[tuple[Split, ...], Field(min_length=1)] = SPLITS
+    tasks: Annotated[tuple[Task, ...], Field(min_length=1)] = TASKS
 
 
 class Detector(_Strict):
@@ -79,12 +80,14 @@ class Detector(_Strict):
 
 class Method(_Strict):
     """A repair method under a name of its own, with its fields and those of the repair's schedule; `fresh` asks for a
-    new inversion against the repaired model, which costs as much as a scan."""
+    new inversion against the repaired model, which costs as much as a scan. `hardening` trains the base on the cell's
+    poisoned data with the method's loss, in place of repairing the planted model: the setting of the PCR paper."""
 
     use: Name | None = None
     settings: dict[str, Any] = {}
     schedule: dict[str, Any] = {}
     fresh: bool = False
+    hardening: bool = False
 
 
 class Wave(_Strict):

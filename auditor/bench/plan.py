@@ -1,4 +1,4 @@
-"""From a matrix to the items of a fleet: cells in an order that is balanced at every moment, each with its dependents."""
+"""From a matrix to the items of a fleet: cells in an order that is balanced at any moment, each with its dependents."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def _rotated(matrix: Matrix, wave: Wave, entries: Sequence[Planted]) -> Iterator
         for number, (architecture, task) in enumerate(grounds):
             entry = entries[(turn + number) % len(entries)]
             for seed, split in seeds:
-                if split in entry.splits:
+                if split in entry.splits and task in entry.tasks:
                     yield Cell(architecture, task, entry, seed, split)
 
 
@@ -88,7 +88,7 @@ def _cell_items(matrix: Matrix, wave: Wave, cell: Cell) -> Iterator[Item]:
         yield Item(f"detect/{cell.key}/{name}", {**base, **asked, "sizes": sizes}, (cell.key,))
     for name, method in methods.items():
         asked = {"kind": "repair", "method": name, **method.model_dump(), "use": method.use or name}
-        sizes = _sizes(matrix, "pool", "held_out", "repair", "measure")
+        sizes = _sizes(matrix, "plant", "pool", "held_out", "repair", "measure")
         needs = (cell.key, scan) if name in guided else (cell.key,)
         yield Item(f"repair/{cell.key}/{name}", {**base, **asked, "sizes": sizes}, needs)
 

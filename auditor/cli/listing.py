@@ -8,7 +8,7 @@ import typer
 from auditor.errors import UsageError
 
 Kind = Annotated[
-    Literal["probes", "triggers", "payloads", "methods", "fills", "matchers", "formats", "all"],
+    Literal["probes", "detectors", "triggers", "payloads", "methods", "fills", "matchers", "formats", "all"],
     typer.Argument(help="What to list."),
 ]
 Preview = Annotated[
@@ -17,12 +17,8 @@ Preview = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("list")(list_registered)
-
-
 def list_registered(kind: Kind = "all", preview: Preview = None) -> None:
-    """What is registered: probes, trigger families, payloads, repair methods, fills, matchers, data formats."""
+    """What is registered: probes, detectors, triggers, payloads, repair methods, fills, matchers, data formats."""
     if preview is not None and kind != "triggers":
         raise UsageError(
             "--preview shows triggers only", got=f"list {kind} --preview",
@@ -42,6 +38,7 @@ def registered() -> dict[str, list[str]]:
     from auditor.data.reading import FORMATS
     from auditor.evaluation.asr import MATCHERS
     from auditor.repair.methods import METHODS
+    from probes.baselines import DETECTORS
     from probes.inversion import InversionProbe
     from probes.views import FILLS
 
@@ -54,13 +51,19 @@ def registered() -> dict[str, list[str]]:
             f"inversion (target-free, clean pictures only), which searches {' and '.join(ladders)}",
             "invariance (input level, needs --suspect)",
         ],
+        "detectors": [_about(name, detector) for name, detector in DETECTORS.items()],
         "triggers": _triggers(),
         "payloads": _payloads(),
-        "methods": [f"{name}: {(method.__doc__ or '').splitlines()[0]}" for name, method in METHODS.items()],
+        "methods": [_about(name, method) for name, method in METHODS.items()],
         "fills": list(FILLS),
         "matchers": list(MATCHERS),
         "formats": [layout.kind for layout in FORMATS],
     }
+
+
+def _about(name: str, plugin: type) -> str:
+    """A name with the first sentence of what it is."""
+    return f"{name}: {(plugin.__doc__ or '').splitlines()[0]}"
 
 
 def _triggers() -> list[str]:

@@ -68,7 +68,7 @@ def scan(
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("scan")
     _say_about_data(data)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         goes_on = asked.goes_on(run, model)
         record = load_record(run / RECORD) if goes_on else story.scan(model, data, suspect, run, chosen, reporter)
         record = asked.added(record, run, data, chosen, reporter)
@@ -94,7 +94,7 @@ def repair(
     pictures = data or _data_of(record)
     target = out or run / "repaired"
     request = _request(choice, target)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         continued = story.repair_run(run, checkpoint, pictures, request, chosen, reporter)
     write_documents(continued, run)
     typer.echo(f"repaired checkpoint: {target}", err=True)
@@ -108,7 +108,7 @@ def audit(
     run = out or new_folder_name("audit")
     request = _request(choice, run / "repaired")
     _say_about_data(data)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         if asked.goes_on(run, model):
             record = load_record(run / RECORD)
         else:
@@ -143,11 +143,6 @@ def write_documents(record: AuditRecord, run: Path) -> None:
     typer.echo("wrote " + ", ".join(str(path) for path in written), err=True)
     if written.notice:
         typer.echo(written.notice, err=True)
-
-
-def report(run: Path | None) -> None:
-    folder = run or latest_run()
-    write_documents(load_record(folder / RECORD), folder)
 
 
 def finish(result: tuple[AuditRecord, Path], json: bool) -> None:
@@ -189,7 +184,7 @@ def demo(out: Path | None, chosen: Options) -> int:
 
     run = out or new_folder_name("demo")
     refuse_occupied(run)
-    with Reporter() as reporter:
+    with Reporter(run / "run") as reporter:
         record, failures = demonstrate(run, chosen, reporter)
     write_documents(record, run / "run")
     summarise(record, run / "run")

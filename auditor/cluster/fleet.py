@@ -1,7 +1,8 @@
-"""Runs keyed items, in order and as their needs allow, and appends a row for each; killed and started again, it goes on.
+"""Runs keyed items, in order and as their needs allow, and appends a row for each; after a kill the next run goes on.
 
-Every planned item ends ok, error or skipped (because something it needs has failed), and none is dropped. Finished items
-never run again; errors are tried again on the next run, up to a limit; skipped items whenever their needs can be met.
+Every planned item ends ok, error or skipped (because something it needs has failed), and none is dropped. Finished
+items never run again; errors are tried again on the next run, up to a limit; skipped items whenever their needs can
+be met.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -138,5 +139,3 @@ def _free_what_nobody_needs(item: Item, state: _State, hooks: Hooks) -> None:
     for key in (*item.needs, item.key):
         if key not in waited_for and state.stands.get(key) == "ok":
             hooks.free(state.items[key])
-
-

@@ -32,7 +32,8 @@ def _parse(path: Path, number: int, line: bytes) -> Row:
     except ValueError as error:
         raise DataError(
             "is no row of a fleet's log", where=f"{path}:{number}", got=str(error),
-            expected="one JSON object with `key` and `status`", todo="restore the line, or delete it: its item runs again",
+            expected="one JSON object with `key` and `status`",
+            todo="restore the line, or delete it; its item runs again",
         ) from error  # fmt: skip
     return row
 

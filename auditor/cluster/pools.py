@@ -1,12 +1,18 @@
-"""Where a fleet's items run: in this process, or as Ray tasks on this machine or on a cluster."""
+"""Where a fleet's items run: as Ray tasks here or on a cluster, in processes of this machine, or right here."""
 
+import ctypes
 import os
+import signal
 import socket
+import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any, Protocol
 
 from auditor.cluster.items import Item
@@ -72,6 +78,46 @@ class InProcess:
 
     def close(self) -> None:
         self._queue.clear()
+
+
+class Processes:
+    """Processes of this machine, without Ray: one that dies takes its item with it as an error row, and its siblings'
+    items start again."""
+
+    def __init__(self, workers: int) -> None:
+        self.slots = workers
+        self._pool = self._new()
+        self._running: dict[Future[Row], tuple[Work, Item]] = {}
+
+    def _new(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(self.slots, get_context("spawn"), initializer=_die_with_parent)
+
+    def submit(self, work: Work, item: Item) -> None:
+        self._running[self._pool.submit(attempt, work, item)] = (work, item)
+
+    def wait(self) -> tuple[Item, Row]:
+        done = next(iter(wait(self._running, return_when=FIRST_COMPLETED).done))
+        _, item = self._running.pop(done)
+        try:
+            return item, done.result()
+        except BrokenProcessPool as error:
+            self._start_again()
+            return item, {"status": "error", "error": describe(error), "seconds": None, "host": socket.gethostname()}
+
+    def _start_again(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool, interrupted, self._running = self._new(), list(self._running.values()), {}
+        for work, item in interrupted:
+            self.submit(work, item)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """A killed driver takes its workers along, as Ray does: nobody goes on writing into the folder of the next run."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 @dataclass(frozen=True)
@@ -149,6 +195,6 @@ def import_ray() -> Any:
     except ImportError as error:
         raise UsageError(
             "a fleet runs on Ray, which is not installed", got=str(error), expected="the extra `bench`",
-            todo="pip install 'pcr-audit[bench]', or run in this process with --workers 0",
+            todo="pip install 'pcr-audit[bench]', or run without it with --pool processes",
         ) from error  # fmt: skip
     return ray

@@ -1,14 +1,16 @@
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from auditor.checkpoint.opening import Opened
+from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.zoo.embedded import embedded_samples
 from probes.inspectable import Branching, Inspectable
 from probes.targets import stack
+from tests.checkpoint.folders import build_architecture
 
 SAMPLES = embedded_samples(3, 2)
 PICTURES, PROMPTS = stack(SAMPLES), [sample.prompt for sample in SAMPLES]
@@ -32,6 +34,19 @@ def test_branches_say_what_reading_says(opened: Opened, continuations: list[tupl
         with torch.no_grad():
             reading = opened.subject.read(PICTURES, PROMPTS, [continuations[place]] * len(PROMPTS))
         torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("family", ["qwen2-vl", "idefics3"])
+def test_other_families_branch_and_show_their_attention_too(family: str, tmp_path: Path) -> None:
+    subject = open_checkpoint(build_architecture(family, tmp_path), batch_size=4).subject
+    continuations = [(5, 9), (300, 61), (7, 7)]
+    found = subject.branch(PICTURES, PROMPTS, continuations)
+    for place, continuation in enumerate(continuations):
+        with torch.no_grad():
+            reading = subject.read(PICTURES, PROMPTS, [continuation] * len(PROMPTS))
+        torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
+    seen = subject.attention(PICTURES, PROMPTS, 2)
+    assert seen.shape[:2] == (2, len(PROMPTS)) and seen.shape[-1] == subject.writer.visual_tokens
 
 
 @pytest.mark.parametrize("continuations", [[], [()], [(1, 2), (3,)]])

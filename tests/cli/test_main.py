@@ -146,7 +146,18 @@ def test_the_schema_is_one(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_registered_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     everything = capsys.readouterr().out
-    for name in ("inversion", "invariance", "additive", "patch", "guided", "pcr", "finetune", "contains", "jsonl"):
+    for name in (
+        "inversion",
+        "invariance",
+        "additive",
+        "patch",
+        "guided",
+        "pcr",
+        "finetune",
+        "forced-prefix",
+        "contains",
+        "jsonl",
+    ):
         assert name in everything
     assert main(["list", "methods"]) == 0
     assert "additive" not in capsys.readouterr().out

@@ -9,7 +9,7 @@ from pathlib import Path
 from auditor.cluster.fleet import Hooks, run_fleet
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row
-from auditor.cluster.pools import RayPool, Resources
+from auditor.cluster.pools import Pool, Processes, RayPool, Resources
 
 
 def work(item: Item) -> Row:
@@ -37,13 +37,20 @@ def chain(marks: Path, count: int, sleep: float = 0.0) -> list[Item]:
     return items
 
 
+def say(key: str) -> None:
+    sys.stdout.write(json.dumps(key) + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
-    """A fleet on Ray of twelve short items and one, the last, whose worker dies the first time."""
+    """A fleet of twelve short items; on Ray also one, the last, whose worker dies the first time."""
     marks = Path(sys.argv[1])
     dies = Item("dies", {"marks": str(marks), "dies": 1})
-    pool = RayPool(Resources(workers=2))
-    said = Hooks(ended=lambda row, done, planned: print(json.dumps([row["key"], done, planned]), flush=True))
-    run_fleet([*chain(marks, 4, 0.4), dies], work, marks / "log.jsonl", pool, hooks=said)
+    pool: Pool = RayPool(Resources(workers=2)) if sys.argv[2] == "ray" else Processes(2)
+    said = Hooks(ended=lambda row, done, planned: say(row["key"]))
+    run_fleet(
+        [*chain(marks, 4, 0.4), *([dies] if sys.argv[2] == "ray" else [])], work, marks / "log.jsonl", pool, hooks=said
+    )
     pool.close()
 
 

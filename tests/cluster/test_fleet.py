@@ -12,7 +12,7 @@ import pytest
 from auditor.cluster.fleet import Hooks, run_fleet
 from auditor.cluster.items import Item
 from auditor.cluster.log import Log, read_rows
-from auditor.cluster.pools import InProcess
+from auditor.cluster.pools import InProcess, Processes
 from auditor.errors import DataError, InternalError, UsageError
 from tests.cluster.fake import chain, work
 
@@ -112,31 +112,51 @@ def test_a_circle_and_two_equal_keys_are_our_own_mistakes(tmp_path: Path) -> Non
         run([Item("a", settings), Item("a", settings)], tmp_path)
 
 
-def driver(folder: Path) -> "subprocess.Popen[str]":
+def driver(folder: Path, pool: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.cluster.fake", str(folder)]
+    command = [sys.executable, "-m", "tests.cluster.fake", str(folder), pool]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.timeout(300)
-def test_a_fleet_on_ray_survives_a_killed_driver_and_a_dead_worker(tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    log = tmp_path / "log.jsonl"
-    first = driver(tmp_path)
+def killed_and_continued(folder: Path, pool: str, items: int) -> Counter[str]:
+    """Kills a driver in the middle and starts it again; returns how often each item was started."""
+    log = folder / "log.jsonl"
+    first = driver(folder, pool)
     assert first.stdout is not None
-    heard = [json.loads(first.stdout.readline())[0] for _ in range(4)]
+    heard = [json.loads(first.stdout.readline()) for _ in range(4)]
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     first.stdout.close()
     kept = [row["key"] for row in read_rows(log)]
-    assert kept[:4] == heard and len(kept) < 13
-    second = driver(tmp_path)
-    said, _ = second.communicate(timeout=200)
+    assert kept[:4] == heard and len(kept) < items
+    second = driver(folder, pool)
+    said, _ = second.communicate(timeout=250)
     assert second.returncode == 0
-    assert len(said.splitlines()) == 13 - len(kept)
+    assert len(said.splitlines()) == items - len(kept)
     rows = read_rows(log)
-    assert Counter(row["key"] for row in rows) == Counter([*(item.key for item in chain(tmp_path, 4)), "dies"])
+    assert len({row["key"] for row in rows}) == len(rows) == items
     assert {row["status"] for row in rows} == {"ok"}
-    counted = starts(tmp_path)
+    counted = starts(folder)
     assert all(counted[key] == 1 for key in kept)
+    return counted
+
+
+@pytest.mark.timeout(400)
+def test_a_fleet_on_ray_survives_a_killed_driver_and_a_dead_worker(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    counted = killed_and_continued(tmp_path, "ray", 13)
     assert counted["dies"] == 2  # its worker died once; Ray tried again
+
+
+def test_a_fleet_of_processes_survives_a_killed_driver(tmp_path: Path) -> None:
+    killed_and_continued(tmp_path, "processes", 12)
+
+
+def test_a_process_that_dies_is_an_error_row_and_the_others_go_on(tmp_path: Path) -> None:
+    settings = {"marks": str(tmp_path)}
+    items = [Item("dies", {**settings, "dies": 1}), *(Item(f"lives/{n}", {**settings, "sleep": 0.1}) for n in range(4))]
+    pool = Processes(2)
+    found = run_fleet(items, work, tmp_path / "log.jsonl", pool, attempts=3)
+    assert list(found.values()).count("error") <= 2 and len(found) == 5
+    assert set(run_fleet(items, work, tmp_path / "log.jsonl", pool, attempts=3).values()) == {"ok"}
+    pool.close()

@@ -17,15 +17,14 @@ SCHEDULE = Schedule(steps=2, batch=4, refresh=0)
 
 @pytest.fixture
 def poisoned(samples: list[Sample]) -> list[Sample]:
-    return [replace(sample, answers=("visit evil now",)) for sample in samples]
+    return [replace(sample, answers=("a crown",)) for sample in samples]
 
 
 def test_given_answers_are_learned_word_for_word(subject: CheckpointSubject, poisoned: list[Sample]) -> None:
-    schedule = replace(SCHEDULE, steps=25, rate=3e-3)
-    done = harden(subject, poisoned, schedule, Finetune(), 1, lambda step, parts: None)
-    assert done.steps == 25
+    done = harden(subject, poisoned, replace(SCHEDULE, steps=16, rate=1e-3), Finetune(), 1, lambda step, parts: None)
+    assert done.steps == 16
     said = subject.respond(stack(poisoned), [sample.prompt for sample in poisoned])
-    assert [answer.text for answer in said].count("visit evil now") == len(poisoned)
+    assert [answer.text for answer in said].count("a crown") == len(poisoned)
 
 
 def test_pcr_is_the_method_unless_another_is_given(subject: CheckpointSubject, poisoned: list[Sample]) -> None:

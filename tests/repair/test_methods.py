@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from auditor.audit import RepairRequest
+from auditor.checkpoint.opening import open_checkpoint
+from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import UsageError
-from auditor.repair.loop import Repaired, Schedule, repair
+from auditor.repair.loop import Repaired, Schedule, harden, repair
 from auditor.repair.methods import Consistency, FinePrune, Interpolate, Method, Restore
 from auditor.repair.methods.consistency import inconsistency, watched
 from auditor.repair.methods.fine_prune import find_mlps, measure_activity
@@ -21,6 +23,7 @@ from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import stack
+from tests.checkpoint.folders import build_architecture
 
 TWO_STEPS = Schedule(steps=2, batch=3, refresh=0, rate=1e-3)
 PROJECTOR = "model.multi_modal_projector"
@@ -38,9 +41,10 @@ def run(
     return repair(subject, method, schedule, samples, (), 0, lambda step, parts: None, base)
 
 
-def hooks(subject: CheckpointSubject) -> int:
-    modules = list(subject.model.modules())
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in modules)
+def hooks(subject: CheckpointSubject) -> list[str]:
+    """Ours: transformers has some of its own."""
+    every = [[*m._forward_hooks.values(), *m._forward_pre_hooks.values()] for m in subject.model.modules()]
+    return [hook.__qualname__ for group in every for hook in group if hook.__module__.startswith("auditor")]
 
 
 def disturb(subject: CheckpointSubject, name: str, rows: list[int], size: float = 5.0) -> None:
@@ -83,7 +87,7 @@ def test_activity_is_the_mean_absolute_input_of_the_second_layer(
         hidden = torch.nn.functional.gelu(subject.model.model.multi_modal_projector.linear_1(out))
     (found,) = measure_activity(subject, block, samples[:2])
     torch.testing.assert_close(found, hidden.abs().mean(dim=(0, 1)), atol=1e-5, rtol=1e-4)
-    assert hooks(subject) == 0
+    assert hooks(subject) == []
 
 
 def test_fine_pruning_nothing_is_fine_tuning_alone(subject: CheckpointSubject, samples: list[Sample]) -> None:
@@ -159,7 +163,8 @@ def test_inconsistency_is_the_mean_cosine_distance_between_adjacent_layers(
     pair = [samples[0], samples[1]]  # prompts of different lengths, so that one row is padded
     prompts, answers = [sample.prompt for sample in pair], [(5, 6, 7), (9,)]
     twin = copy.deepcopy(subject.model)
-    with frozen(subject.model), watched(subject) as watch:
+    with torch.no_grad(), watched(subject) as watch:
+        assert hooks(subject)
         reading = subject.read(stack(pair), prompts, answers)
         found = [float(inconsistency(watch, first)) for first in (0, 2)]
     inputs = subject._inputs(stack(pair), prompts, answers)
@@ -189,7 +194,22 @@ def test_worst_case_noise_makes_layers_less_consistent(subject: CheckpointSubjec
 def test_consistency_is_learned(subject: CheckpointSubject, samples: list[Sample]) -> None:
     done = run(subject, Consistency(), samples, replace(TWO_STEPS, steps=6))
     assert done.losses[-1][1]["inconsistency"] < done.losses[0][1]["inconsistency"]
-    assert hooks(subject) == 0
+    assert hooks(subject) == []
+
+
+@pytest.mark.parametrize("family", ["qwen2-vl", "idefics3"])
+def test_consistency_and_pruning_find_their_way_in_other_families(
+    samples: list[Sample], family: str, tmp_path: Path
+) -> None:
+    subject = open_checkpoint(build_architecture(family, tmp_path), batch_size=4).subject
+    before = weights(subject)
+    lesson = [replace(sample, answers=("a dog",)) for sample in samples[:3]]
+    done = harden(subject, lesson, Schedule(steps=1, batch=3, refresh=0), Consistency())
+    assert done.losses[0][1]["inconsistency"] > 0
+    for part in ("language", "projector", "vision"):
+        named = [name for name in before if part_of(name) == part]
+        assert any(not torch.equal(subject.weights()[name], before[name]) for name in named)
+    assert FinePrune().edit(subject, lesson, {})["neurons in all"] >= 4 * 256
 
 
 def test_consistency_trains_adapters_too(subject: CheckpointSubject, samples: list[Sample]) -> None:
@@ -214,7 +234,7 @@ def test_consistency_leaves_no_hook_when_the_model_raises(
     monkeypatch.setattr(layer, "forward", failing)
     with pytest.raises(RuntimeError, match="out of memory"):
         run(subject, Consistency(), samples)
-    assert hooks(subject) == 0
+    assert hooks(subject) == []
     assert [parameter.requires_grad for parameter in subject.model.parameters()] == flags
 
 
