@@ -235,7 +235,7 @@ def _verify(
         update={
             "command": list(options.command), "created": now(),
             "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
-            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None, "assurance": "screened",
+            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None,
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
