@@ -100,9 +100,9 @@ def models_table(detections: Sequence[Entry], plants: dict[str, Entry], models: 
             }
         )  # fmt: skip
     note = (
-        f"`p_value` is conformal against the development negatives of the same detector, for test models, where there are "
-        f"at least {LEAST_NEGATIVES}; empty means calibration: none. `match` compares the recovered target with the "
-        "planted text: equal, contains, within, variant, other or none."
+        "`p_value` is conformal against the development negatives of the same detector, for test models, where there "
+        f"are at least {LEAST_NEGATIVES}; empty means calibration: none. `match` compares the recovered target with "
+        "the planted text: equal, contains, within, variant, other or none."
     )
     return Table("detection-models", "Detection, model by model", note, rows)
 
@@ -128,11 +128,11 @@ def population_table(models: Sequence[Judged]) -> Table:
         rows += _left_out(mine, "architecture", "leave one architecture out", "architecture")
         rows.append(measure("development", "all", mine, mine, split="development"))
     note = (
-        "Test models, unless the scope says development (on which thresholds and calibrations were made: no claim rests "
-        f"on those rows). `tpr_at_5` reads the test curve; `frozen_…` is the threshold that {FPR:.0%} of the "
+        "Test models, unless the scope says development (on which thresholds and calibrations were made: no claim "
+        f"rests on those rows). `tpr_at_5` reads the test curve; `frozen_…` is the threshold that {FPR:.0%} of the "
         "development negatives exceed, met by test models. Cross-entropy (nats) and Brier are of Platt probabilities "
-        "fitted on development models. `alarm_…` is the detector's own alarm, for our scan a finding of severity medium "
-        "or more. Leaving an attack out changes the calibration; the threshold rests on negatives alone."
+        "fitted on development models. `alarm_…` is the detector's own alarm, for our scan a finding of severity "
+        "medium or more. Leaving an attack out changes the calibration; the threshold rests on negatives alone."
     )
     return Table("detection", "Detection, over the population", note, rows)
 

@@ -76,10 +76,11 @@ def _plant_row(entry: Entry) -> Row:
 def repair_cells_table(repairs: Sequence[Entry], plants: dict[str, Entry]) -> Table:
     rows = [_repair_row(entry, plants[entry.settings["plant"]]) for entry in repairs]
     note = (
-        f"{len(rows)} cells. `asr_…` on stamped test pictures, by matcher, before and after; items that the never-planted "
-        "base answers so already are left out. `recovery`: ROUGE-L on stamped pictures, target text removed, over the "
-        "base's on the same pictures. `asr_fresh`: best success of the planted text under a new inversion against the "
-        "repaired model. `applied` is false where a guided repair had no alarm to go by: then after is before."
+        f"{len(rows)} cells. `asr_…` on stamped test pictures, by matcher, before and after; items that the "
+        "never-planted base answers so already are left out. `recovery`: ROUGE-L on stamped pictures, target text "
+        "removed, over the base's on the same pictures. `asr_fresh`: best success of the planted text under a new "
+        "inversion against the repaired model. `applied` is false where a guided repair had no alarm to go by: then "
+        "after is before."
     )
     return Table("repair-cells", "Repairs, cell by cell", note, rows)
 
@@ -164,8 +165,9 @@ def _pooled(cells: Sequence[Row], name: str) -> Row:
         sum(cell.get(f"{name}_hits") or 0 for cell in cells), sum(cell.get(f"{name}_trials") or 0 for cell in cells)
     )
     low, high = clopper_pearson(rate)
-    return {"asr_pooled_hits": rate.hits, "asr_pooled_trials": rate.trials, "asr_pooled_low": low,
-            "asr_pooled_high": high}  # fmt: skip
+    if not rate.trials:
+        return {}
+    return _rate("asr_pooled", {"hits": rate.hits, "trials": rate.trials, "low": low, "high": high})
 
 
 def _worst(cells: Sequence[Row]) -> Row:

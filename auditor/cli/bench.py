@@ -42,8 +42,12 @@ def bench(
             folder, pool, workers, threads, address, device, attempts, keep_models, ("pcr-audit", *sys.argv[1:])
         )
         run_bench(matrix, options, _tell)
+    from auditor.bench.reporting import make_tables
+
     found = standing(items, folder, attempts)
+    page = make_tables(planned, items, folder, f"pcr-audit bench {matrix} --out {folder}")
     _show(found)
+    typer.echo(f"tables: {page}")
     raise typer.Exit(0 if found.complete else 3)
 
 
