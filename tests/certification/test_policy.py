@@ -115,7 +115,7 @@ def test_a_waiver_is_about_the_finding_that_it_names() -> None:
 
 
 def test_the_documented_policy_is_one() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "writing-a-policy.md").read_text("utf-8")
     block = text.split("```toml\n")[1].split("```")[0]
     policy = Policy.model_validate(tomllib.loads(block))
     release = load_policy("release").policy
@@ -124,6 +124,6 @@ def test_the_documented_policy_is_one() -> None:
 
 
 def test_every_rule_is_documented() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "writing-a-policy.md").read_text("utf-8")
     for rule in [*get_args(Waivable), "coverage", "competence"]:
         assert f"| `{rule}" in text
