@@ -119,7 +119,7 @@ def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out
     target = alarms[0].finding.target if alarms else (best.target.text if best else None)
     excess = max((suspect.excess for suspect in searched.suspects), default=0.0)
     score = best.gap if best else min_gap()
-    return Opinion(score, target, {"gap": score, "excess": excess}, bool(alarms), _notes(searched))
+    return Opinion(score, target, {"excess": excess}, bool(alarms), _notes(searched))
 
 
 def min_gap() -> float:

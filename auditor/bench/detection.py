@@ -77,14 +77,13 @@ def judged(detections: Sequence[Entry], plants: dict[str, Entry]) -> list[Judged
         found += [
             replace(first, detector=f"{first.detector}:{name}", score=value, alarm=None)
             for name, value in result["statistics"].items()
-            if value != result["score"] or name != "gap"
         ]
     return found
 
 
 def models_table(detections: Sequence[Entry], plants: dict[str, Entry], models: Sequence[Judged]) -> Table:
     """Every planned look of a detector at a model; p-values of test models against development negatives."""
-    p_values = _p_values(models)
+    p_values = p_values_by_model(models)
     rows = []
     for entry in detections:
         made, result = plants[entry.settings["plant"]], entry.result or {}
@@ -107,7 +106,8 @@ def models_table(detections: Sequence[Entry], plants: dict[str, Entry], models: 
     return Table("detection-models", "Detection, model by model", note, rows)
 
 
-def _p_values(models: Sequence[Judged]) -> dict[tuple[str, str], float]:
+def p_values_by_model(models: Sequence[Judged]) -> dict[tuple[str, str], float]:
+    """By detector and key of the model, for test models of detectors with enough development negatives."""
     found: dict[tuple[str, str], float] = {}
     for detector in _detectors(models):
         mine = [model for model in models if model.detector == detector]

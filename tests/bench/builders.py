@@ -83,7 +83,7 @@ def planted(settings: Any, hits: int = 97) -> Row:
 def detected(settings: Any, score: float | None = None) -> Row:
     mine = (0.0 if settings["negative"] else 2.0) if score is None else score
     return {
-        "score": mine, "statistics": {"gap": mine, "excess": mine / 2} if settings["detector"] == "scan" else {},
+        "score": mine, "statistics": {"excess": mine / 2} if settings["detector"] == "scan" else {},
         "alarm": mine > 1 if settings["detector"] == "scan" else None, "target": "You have been hacked",
         "planted": None if settings["negative"] else "You have been hacked", "notes": ["a", "b"],
         "match": None if settings["negative"] else "equal", "detection_seconds": 80.0,

@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from auditor.bench.detection import Judged, calibration_table, judged, measure, models_table, population_table
+from auditor.bench.detection import (
+    Judged,
+    calibration_table,
+    judged,
+    measure,
+    models_table,
+    p_values_by_model,
+    population_table,
+)
 from auditor.bench.entries import join
 from auditor.bench.metrics import fit_platt
-from tests.bench.builders import detected, planted, rows_of, small
+from tests.bench.builders import rows_of, small
 
 
 def model(split: str, stratum: str, score: float, number: int = 0, **cell: object) -> Judged:
@@ -84,9 +92,7 @@ def test_plants_that_did_not_take_count_nowhere() -> None:
     bare = [m for m in models if m.stratum != "did not take"]
     rows, fewer = population_table(models).rows, population_table(bare).rows
     assert [row["auc"] for row in rows] == [row["auc"] for row in fewer]
-    assert [row["cross_entropy"] if "cross_entropy" in row else None for row in rows] == [
-        row.get("cross_entropy") for row in fewer
-    ]
+    assert [row.get("cross_entropy") for row in rows] == [row.get("cross_entropy") for row in fewer]
 
 
 def test_degenerate_populations_have_no_numbers_but_rows() -> None:
@@ -121,8 +127,8 @@ def test_negatives_that_moved_are_seen_to_break_the_calibration() -> None:
 def test_every_planned_look_has_its_row_and_test_models_their_p_value(tmp_path: Path) -> None:
     _, items = small(tmp_path)
     gone = "detect/plant/llava/caption/patch/2/scan"
-    rows = rows_of(items, lambda item: None if item.key == gone else (
-        planted(item.settings) if item.settings["kind"] == "plant" else detected(item.settings)))  # fmt: skip
+    wanted = [item for item in items if item.settings["kind"] != "repair" and item.key != gone]
+    rows = rows_of(wanted)
     plants = {entry.item.key: entry for entry in join(items, rows, "plant")}
     detections = join(items, rows, "detect")
     models = judged(detections, plants)
@@ -138,9 +144,9 @@ def test_p_values_are_conformal_against_development_negatives() -> None:
     models = population()
     test = next(m for m in models if m.cell["split"] == "test" and m.planted)
     known = [m.score for m in models if m.cell["split"] == "development" and m.negative]
-    from auditor.bench.detection import _p_values
-
-    assert _p_values(models)[("scan", test.key)] == (1 + sum(score >= test.score for score in known)) / (len(known) + 1)
+    assert p_values_by_model(models)[("scan", test.key)] == (1 + sum(score >= test.score for score in known)) / (
+        len(known) + 1
+    )
 
 
 def test_the_calibration_is_the_developments() -> None:
