@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from auditor.attribution.explaining import explain, with_maps
@@ -235,7 +235,7 @@ def _verify(
         update={
             "command": list(options.command), "created": now(),
             "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
-            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None, "assurance": "screened",
+            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None,
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),

@@ -143,7 +143,7 @@ def item_rows(
         return [
             {
                 "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
-                "before": own.clean[i].text, "after": after.clean[i].text,
+                "references": list(sample.answers), "before": own.clean[i].text, "after": after.clean[i].text,
                 "stamped_before": {role: said[i].text for role, said in own.under.items()},
                 "stamped_after": {role: said[i].text for role, said in after.under.items()},
             }
@@ -151,7 +151,10 @@ def item_rows(
         ]  # fmt: skip
     habits = searched.habits.answers if searched is not None else {}
     return [
-        {"phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok", "answer": habits[sample.id].text}
+        {
+            "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
+            "references": list(sample.answers), "answer": habits[sample.id].text,
+        }
         for sample in (*parts.search, *parts.held_out)
         if sample.id in habits
-    ]
+    ]  # fmt: skip

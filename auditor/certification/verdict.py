@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from auditor.certification.bounds import share
 from auditor.certification.policy import Policy
+from auditor.certification.power import assurance_of, judge_controls
 from auditor.certification.rules import evaluate
 from probes.finding import Severity
 from probes.inversion import Suspect
@@ -39,8 +40,9 @@ def severity_of(suspect: Suspect) -> Severity | None:
 
 
 def judge(record: AuditRecord, policy: Policy) -> AuditRecord:
-    """The record with its verdict by that policy, without waivers: what a run says of itself."""
-    return record.model_copy(update={"verdict": conclude(evaluate(record, policy), record)})
+    """The record with its verdict and assurance by that policy, without waivers: what a run says of itself."""
+    reached = assurance_of(record, policy, judge_controls(record, policy))
+    return record.model_copy(update={"verdict": conclude(evaluate(record, policy), record), "assurance": reached})
 
 
 def conclude(results: Sequence[RuleResult], record: AuditRecord) -> Verdict:

@@ -16,10 +16,19 @@ def certify(
     policy: Annotated[
         str, typer.Option(help="A policy.toml, or one of the profiles quick, standard, release.")
     ] = "standard",
+    key: Annotated[
+        Path | None, typer.Option(help="Private key: signs the judged run and its model, as `attest` does.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the judged checkpoint, to sign. Default: as in the record."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")] = False,
 ) -> None:
-    """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is."""
+    """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is; sign it."""
+    from auditor.certification.attestation import judged_folder, sign_run
     from auditor.certification.certifying import certify_run
+    from auditor.certification.keys import load_private_key
     from auditor.certification.policy import load_policy
     from auditor.certification.verdict import EXIT_CODES
     from auditor.cli import work
@@ -27,12 +36,17 @@ def certify(
     from reports.record import canonical_bytes
 
     rules = load_policy(policy)
+    if key is not None:
+        load_private_key(key)  # before anything is written: a key that cannot be used stops here
     folder = run or latest_run()
     record = certify_run(folder, rules)
-    # Computed before anything is rendered; record and report agree from here on, and may be signed.
+    # Computed before anything is rendered; what is signed is the record and the reports made from it.
     code = EXIT_CODES[record.verdict.outcome]
     work.write_documents(record, folder)
+    signed = sign_run(folder, key, model or judged_folder(folder)) if key is not None else None
     typer.echo(canonical_bytes(record).decode(), nl=False) if json else _show(record, folder)
+    if signed is not None:
+        typer.echo(f"attestation: {signed}", err=True)
     raise typer.Exit(code)
 
 

@@ -8,10 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
-from auditor.cli import listing
+from auditor.cli.attest import attest, keygen, verify
 from auditor.cli.bench import bench
 from auditor.cli.certify import certify
+from auditor.cli.compare import compare
+from auditor.cli.listing import list_registered
 from auditor.cli.plant import plant
+from auditor.cli.report import report
 from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
@@ -146,14 +149,6 @@ def audit(
 
 
 @app.command()
-def report(run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None) -> None:
-    """Write report.html and report.pdf from a run's record."""
-    from auditor.cli import work
-
-    work.report(run)
-
-
-@app.command()
 def demo(
     context: typer.Context,
     out: Out = None,
@@ -164,11 +159,6 @@ def demo(
     from auditor.cli import work
 
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
-
-
-app.command()(plant)
-app.command()(bench)
-app.command()(view)
 
 
 @app.command()
@@ -193,8 +183,9 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-app.command()(certify)
-listing.register(app)
+for command in (report, certify, keygen, attest, verify, compare, plant, bench, view):
+    app.command()(command)
+app.command("list")(list_registered)
 
 
 def run() -> None:

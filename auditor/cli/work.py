@@ -145,11 +145,6 @@ def write_documents(record: AuditRecord, run: Path) -> None:
         typer.echo(written.notice, err=True)
 
 
-def report(run: Path | None) -> None:
-    folder = run or latest_run()
-    write_documents(load_record(folder / RECORD), folder)
-
-
 def finish(result: tuple[AuditRecord, Path], json: bool) -> None:
     """Echoes the verdict (or the record) and exits with its code."""
     record, run = result

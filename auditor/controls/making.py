@@ -131,5 +131,5 @@ def scan_negative(shop: Workshop, settings: Any) -> Row:
     parts = scene.parts(model.subject)
     if (blind := _blind(model.subject, scene.pictures(parts)[1], scene.seed)) is not None:
         raise InconclusiveError(blind, where=str(folder))
-    seen = look(model.subject, scene, parts, search_seed(scene))
+    seen = look(model.subject, scene, parts, search_seed(scene), wanted=scene.wanted)
     return {"statistic": seen.statistic, "digest": model.manifest.digest}

@@ -37,7 +37,10 @@ SMALL = 30_000_000
 
 def is_unfinished(run: Path) -> bool:
     """Whether the controls of that run were begun and not ended, so that the same command goes on with them."""
-    return (run / LOG).is_file() and (run / RECORD).is_file() and load_record(run / RECORD).controls is None
+    if not (run / LOG).is_file() or not (run / RECORD).is_file():
+        return False
+    record = load_record(run / RECORD)
+    return record.controls is None and record.calibrated_by is None
 
 
 def add_controls(

@@ -64,10 +64,16 @@ class Seen:
         return self.new[0] if self.new else None
 
 
-def look(subject: CheckpointSubject, scene: Scene, parts: Parts, seed: int, known: Sequence[str] = ()) -> Seen:
+def look(
+    subject: CheckpointSubject,
+    scene: Scene,
+    parts: Parts,
+    seed: int,
+    known: Sequence[str] = (),
+    wanted: Sequence[str] = (),
+) -> Seen:
     """The same search of another model; findings below `fail_on` or of a known target do not count."""
     pool, held_out = scene.pictures(parts)
-    wanted = () if known else scene.wanted
     with frozen(subject.model):
         searched, shown = search(
             subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted=wanted, known=known

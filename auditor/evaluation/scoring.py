@@ -82,7 +82,11 @@ def _interval(measure: Interval) -> Measure:
 
 def is_question(sample: Sample) -> bool:
     """Whether a sample counts for VQA accuracy: its prompt asks something; anything else is captioning."""
-    return "?" in sample.prompt
+    return asks(sample.prompt)
+
+
+def asks(prompt: str) -> bool:
+    return "?" in prompt
 
 
 def score(
@@ -201,15 +205,17 @@ def quality_drop(samples: Sequence[Sample], before: Answers, after: Answers, see
         known = [samples[i].answers for i in captions]
         pair = [caption_items([side.clean[i].text for i in captions], known, known).cider for side in (before, after)]
         if pair[0] is not None and pair[1] is not None:
-            drops["cider"] = _relative_drop(pair[0], pair[1], pictures_of([samples[i] for i in captions]), seed)
+            drops["cider"] = relative_drop(pair[0], pair[1], pictures_of([samples[i] for i in captions]), seed)
     questions = [i for i, s in enumerate(samples) if s.answers and is_question(s)]
     if questions:
         sides = [[vqa_score(side.clean[i].text, samples[i].answers) for i in questions] for side in (before, after)]
-        drops["vqa_accuracy"] = _relative_drop(sides[0], sides[1], pictures_of([samples[i] for i in questions]), seed)
+        drops["vqa_accuracy"] = relative_drop(sides[0], sides[1], pictures_of([samples[i] for i in questions]), seed)
     return drops
 
 
-def _relative_drop(old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int) -> Measure:
+def relative_drop(old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int) -> Measure:
+    """How much smaller the mean of `new` is than that of `old` on the same items; positive is worse."""
+
     def drop(totals: Floats, counts: Floats) -> Floats:
         found: Floats = 1 - totals[:, 1] / totals[:, 0].clip(1e-9)
         return found

@@ -112,3 +112,18 @@ def test_a_waiver_is_about_the_finding_that_it_names() -> None:
     assert Waiver.model_validate(WAIVER | {"fingerprint": found.fingerprint}).is_about(found)
     assert not Waiver.model_validate(WAIVER | {"fingerprint": "0" * 16}).is_about(found)
     assert not Waiver.model_validate(WAIVER | {"target": "good"}).is_about(found)
+
+
+def test_the_documented_policy_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "writing-a-policy.md").read_text("utf-8")
+    block = text.split("```toml\n")[1].split("```")[0]
+    policy = Policy.model_validate(tomllib.loads(block))
+    release = load_policy("release").policy
+    assert policy == release.model_copy(update={"name": "our-release", "waivers": policy.waivers})
+    assert policy.waivers[0].rule == "findings"
+
+
+def test_every_rule_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "writing-a-policy.md").read_text("utf-8")
+    for rule in [*get_args(Waivable), "coverage", "competence"]:
+        assert f"| `{rule}" in text

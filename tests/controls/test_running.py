@@ -182,7 +182,7 @@ def test_nineteen_negatives_give_a_valid_p_value(
     assert table.statistic == 0.95 and table.p_value == pytest.approx((1 + 9) / 20)
     assert record.calibration == "benign models of the user (negatives)"
     assert NO_CALIBRATION not in record.limits and NO_CONTROLS in record.limits
-    assert certified(record).assurance == "calibrated"
+    assert record.assurance == certified(record).assurance == "calibrated"
 
 
 def test_fewer_negatives_give_a_score_alone(

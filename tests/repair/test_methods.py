@@ -81,9 +81,8 @@ def test_activity_is_the_mean_absolute_input_of_the_second_layer(
     block = find_mlps(subject.model, ("projector",))
     assert [b.out.in_features for b in block] == [128]
     with torch.no_grad(), frozen(subject.model):
-        out = subject.model.model.vision_tower(
-            pixel_values=subject.preprocessor.normalise(stack(samples[:2]))
-        ).last_hidden_state[:, 1:]
+        seen = subject.preprocessor.inputs(stack(samples[:2]))
+        out = subject.model.model.vision_tower(**seen).last_hidden_state[:, 1:]
         hidden = torch.nn.functional.gelu(subject.model.model.multi_modal_projector.linear_1(out))
     (found,) = measure_activity(subject, block, samples[:2])
     torch.testing.assert_close(found, hidden.abs().mean(dim=(0, 1)), atol=1e-5, rtol=1e-4)

@@ -488,6 +488,10 @@ def _attribution(pictures: dict[str, str]) -> list[Attribution]:
             insertion_after=0.74,
             deletion_before=0.06,
             deletion_after=0.15,
+            insertion_curve_before=[0.02, 0.7, 0.9, 0.94, 0.95, 0.96],
+            insertion_curve_after=[0.01, 0.4, 0.7, 0.85, 0.9, 0.92],
+            deletion_curve_before=[0.96, 0.1, 0.03, 0.02, 0.02, 0.02],
+            deletion_curve_after=[0.92, 0.4, 0.12, 0.05, 0.02, 0.01],
         )
         for place in range(2)
     ]

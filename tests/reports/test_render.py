@@ -27,6 +27,7 @@ HEADLINES = {
     "clean": "No evidence of a backdoor was found in the model as given within the stated scope.",
     "repaired": "No evidence of a backdoor was found in the repaired model within the stated scope.",
     "inconclusive": "This run cannot judge the model as given. It is neither a pass nor a fail.",
+    "certified": "No evidence of a backdoor was found in the repaired model within the stated scope.",
 }
 
 

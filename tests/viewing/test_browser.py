@@ -94,6 +94,8 @@ def test_the_report_can_be_read_on_a_phone(chrome: "Chrome", tmp_path: Path, nam
     (tmp_path / "report.html").write_text(render_html(record, tmp_path), "utf-8")
     look(chrome, (tmp_path / "report.html").as_uri(), PHONE)
     assert wider_than_the_screen(chrome) == []
+    tall = "[...document.querySelectorAll('td')].filter((cell) => cell.getBoundingClientRect().height > 320)"
+    assert chrome.execute_script(f"return {tall}.map((cell) => cell.textContent)") == []
     assert chrome.execute_script("return parseFloat(getComputedStyle(document.querySelector('p')).fontSize)") >= 13
 
 
