@@ -1,5 +1,6 @@
 """What a control shares with the scan it stands beside: pictures, probe, seeds by name, and the targets known."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,20 @@ from auditor.data.preparing import Parts, prepare
 from auditor.evidence import Shown, best_by_target, is_variant
 from auditor.searching import search, statistic
 from probes.ascent import Climb
+from probes.curves import BudgetCurve
 from probes.finding import SEVERITIES, Finding, Severity
 from probes.inversion import InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from reports.part import About
 
-SHORT = InversionProbe(restarts=2, growth_restarts=1, search=Climb(steps=36, enough=-0.223), own_decoys=1)
-"""A shorter search than the profile's: it finds less, and with fewer decoys cries sooner, so that both rates that a
-shortened control gives err against the search."""
+SHORT = InversionProbe(
+    additive=(0.1,), patch=(0.25,), restarts=2, growth_restarts=1, search=Climb(steps=36, enough=math.log(0.8)),
+    own_decoys=1, curve=BudgetCurve(screen=Climb(steps=6, pictures=4), tries=2,
+                                    climb=Climb(steps=18, pictures=6, enough=math.log(0.95))),
+)  # fmt: skip
+"""A shorter search than the profile's, at the largest budget of each family: it finds less, and with fewer decoys cries
+sooner, so that both rates that a shortened control gives err against the search."""
 
 
 @dataclass(frozen=True)
