@@ -16,7 +16,7 @@ from reports.record import AuditRecord, canonical_bytes
 from reports.views import attribution_view, finding_views
 
 # How much is shown; the record holds the rest, and the document says so.
-LIMITS = {"listed": 12, "maps": 6, "answers": 5, "files": 24, "reasons": 4, "reason": 170, "problems": 6}
+LIMITS = {"listed": 12, "maps": 6, "answers": 5, "files": 24, "reasons": 4, "reason": 230, "problems": 6}
 FILTERS = (
     "number",
     "measure",

@@ -189,4 +189,6 @@ def relation(record: AuditRecord, name: str) -> str:
     verdict = record.verdict
     if name == "resolves" and not (verdict.about == "repaired model" and verdict.outcome == "pass"):
         return "did not resolve"
-    return "looked for" if name == "detects" and not record.findings else name
+    if name == "detects" and not record.findings:
+        return "looked for" if record.search.families else "not searched"
+    return name
