@@ -17,7 +17,7 @@ def test_a_golden_attestation_verifies(folder: Path, tmp_path: Path) -> None:
     assert found.good and found.statement is not None and found.unchecked == ()
     assert found.checked == 9
     predicate = found.statement.predicate
-    assert predicate["verdict"]["outcome"] == "pass" and predicate["policy"] == {"name": "release"}
+    assert predicate["verdict"]["outcome"] == "pass" and predicate["policy"]["name"] == "release"
     assert predicate["scores"]["after"]["asr_fresh"] == {"value": 0.015, "low": 0.003, "high": 0.043, "n": 200}
     broken = Path(shutil.copytree(folder, tmp_path / "copy"))
     weights = broken / "repaired" / "model.safetensors"
