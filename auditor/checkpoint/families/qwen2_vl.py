@@ -102,8 +102,8 @@ class Qwen2VL:
 
 
 def square_side(cell: int, low: int, high: int) -> int:
-    """The canvas's side: the largest multiple of `cell` up to 448 whose square has at most `high` pixels, or, where that
-    square has fewer than `low`, the smallest one that has them."""
+    """The canvas's side: the largest multiple of `cell` up to 448 whose square has at most `high` pixels, or, where
+    that square has fewer than `low`, the smallest one that has them."""
     largest = math.isqrt(min(high, SIDE * SIDE)) // cell
     smallest = math.ceil(math.sqrt(low) / cell)
     return max(largest, smallest, 1) * cell
