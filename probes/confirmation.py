@@ -16,7 +16,7 @@ from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Subject
 from probes.targets import Target, answers_under, stack
-from probes.triggers import Trigger
+from probes.triggers import Trigger, apply
 from probes.views import ViewPlan, draw_views
 
 PLAN = ViewPlan(ratios=(0.3,), views=2)
@@ -32,10 +32,11 @@ def view_divergence(
     invariance. Small means that the answer does not follow the picture. Averaged over samples and the family of fills.
     """
     answers = [answer.tokens for answer in answers_under(subject, trigger, samples)]
-    clean, prompts = stack(samples), [sample.prompt for sample in samples]
+    clean = stack(samples)
+    stamped, prompts = apply(trigger, clean, [sample.prompt for sample in samples])
     found = []
     with torch.no_grad():
-        still = subject.read(trigger.stamp(clean), prompts, answers)
+        still = subject.read(stamped, prompts, answers)
         for fill, ratio in plan.family:
             views = [
                 draw_views(sample.picture, fill, ratio, plan, generator(seed, "confirm", fill, sample.id), list(clean))

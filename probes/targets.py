@@ -12,7 +12,7 @@ from probes.finding import Rate
 from probes.sample import Sample
 from probes.subject import Answer, Subject, Tokens
 from probes.text import normalise, says
-from probes.triggers import Trigger
+from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
 USUAL_ON_DEGRADED = 0.05
@@ -99,8 +99,8 @@ def _first_token_probabilities(subject: Subject, pictures: Tensor, prompts: Sequ
 
 
 def answers_under(subject: Subject, trigger: Trigger, samples: Sequence[Sample]) -> list[Answer]:
-    """Greedy answers to the stamped samples."""
-    return subject.respond(trigger.stamp(stack(samples)), [sample.prompt for sample in samples])
+    """Greedy answers to the stamped samples, with the prompts that the trigger makes of theirs."""
+    return subject.respond(*apply(trigger, stack(samples), [sample.prompt for sample in samples]))
 
 
 def success(answers: Sequence[Answer], samples: Sequence[Sample], target: str, habits: Habits) -> Rate:

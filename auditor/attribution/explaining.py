@@ -1,6 +1,7 @@
 """Attribution maps of the target answer on stamped pictures, before and after the repair, on the same samples."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from auditor.attribution.patches import PatchMap, faithfulness, patch_map, points_at
@@ -9,7 +10,7 @@ from auditor.evaluation.scoring import Attack
 from auditor.evidence import save_png
 from probes.sample import Sample
 from probes.targets import answers_under
-from probes.triggers import PatchTrigger
+from probes.triggers import PatchTrigger, apply
 from reports.record import Attribution
 
 EXPLAINED = 3
@@ -32,7 +33,8 @@ def explain(
     said = [answers_under(subject, attack.trigger, chosen) for subject in (before, after)]
     found = []
     for number, sample in enumerate(chosen):
-        stamped = sample.with_picture(attack.trigger.stamp(sample.picture[None])[0])
+        pictures, prompts = apply(attack.trigger, sample.picture[None], [sample.prompt])
+        stamped = replace(sample, picture=pictures[0], prompt=prompts[0])
         maps = [patch_map(subject, stamped, target) for subject in (before, after)]
         faith = [
             faithfulness(subject, stamped, target, found_map.values)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
+from auditor.cli.plant import plant
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -133,6 +134,9 @@ def demo(
     from auditor.cli import work
 
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
+
+
+app.command()(plant)
 
 
 @app.command("list")

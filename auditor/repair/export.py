@@ -15,14 +15,23 @@ _WEIGHTS = (".safetensors", ".safetensors.index.json")
 _KEPT = ("config.json", "generation_config.json")
 
 
-def export(model: Any, source: Path, out: Path) -> None:
+REPAIRED = (
+    "# A repaired checkpoint\n\nWritten by `pcr-audit repair`. The weights differ from the model it was made from; "
+    "tokenizer, processor and configuration are copies. `README.original.md`, where there is one, is the card of "
+    "that model and speaks of it alone. The evidence is in the run folder of the audit.\n"
+)
+
+
+def export(model: Any, source: Path, out: Path, card: str = REPAIRED) -> None:
     """Saves the weights as safetensors in the source's precision and copies everything else from the source.
+
+    `card` becomes README.md; the source's own card stays beside it.
 
     Raises UsageError when `out` lies inside the source folder or is the source itself.
     """
     if out.resolve().is_relative_to(source.resolve()):
         raise UsageError(
-            "a repair never writes into the model it was given", where=str(out), got=f"a folder inside {source}",
+            "the model that was given is never written into", where=str(out), got=f"a folder inside {source}",
             expected="a folder elsewhere", todo="choose another --out",
         )  # fmt: skip
     with building(out) as folder, quiet():
@@ -33,23 +42,19 @@ def export(model: Any, source: Path, out: Path) -> None:
         model.to(before)
         for name, content in kept.items():
             (folder / name).write_bytes(content)
-        _write_card(folder)
+        _write_card(folder, card)
 
 
 def _is_weights(_: str, names: list[str]) -> list[str]:
     return [name for name in names if name.endswith(_WEIGHTS)]
 
 
-def _write_card(folder: Path) -> None:
+def _write_card(folder: Path, text: str) -> None:
     """Says what the folder is; the card that it came with stays beside it."""
     card = folder / "README.md"
     if card.is_file():
         card.rename(folder / "README.original.md")
-    card.write_text(
-        "# A repaired checkpoint\n\nWritten by `pcr-audit repair`. The weights differ from the model it was made from; "
-        "tokenizer, processor and configuration are copies. `README.original.md`, where there is one, is the card of "
-        "that model and speaks of it alone. The evidence is in the run folder of the audit.\n"
-    )
+    card.write_text(text, encoding="utf-8")
 
 
 def stored_dtype(folder: Path) -> torch.dtype:

@@ -2,21 +2,18 @@
 
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError, UsageError
 from auditor.repair.augmentation import augment
 from auditor.repair.methods import Lesson, Method
 from auditor.repair.retreat import Step, retreat, snapshot
+from auditor.repair.training import trainable
 from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
@@ -150,7 +147,7 @@ def _train(
     """The loop from top to bottom; returns its losses."""
     rows: list[tuple[int, dict[str, float]]] = []
     triggers = [item.trigger for item in recovered]
-    with _trainable(subject, schedule) as parameters:
+    with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
         for step in range(schedule.steps):
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
@@ -221,46 +218,6 @@ def _refreshed(
             climb = Climb(steps=schedule.refresh_steps, pictures=8)
             fresh += ascend(subject, population, goal, samples, climb, rng).triggers()
     return fresh
-
-
-@contextmanager
-def _trainable(subject: CheckpointSubject, schedule: Schedule) -> Iterator[list[Tensor]]:
-    """The parameters to train, with every other one frozen; adapters are merged when the loop is over."""
-    model = subject.model
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    try:
-        if schedule.lora_rank:
-            with _adapted(subject, schedule.lora_rank, schedule.parts) as adapters:
-                yield adapters
-        else:
-            for name, parameter in model.named_parameters():
-                parameter.requires_grad_(part_of(name) in schedule.parts)
-            yield [parameter for parameter in model.parameters() if parameter.requires_grad]
-    finally:
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-
-
-@contextmanager
-def _adapted(subject: CheckpointSubject, rank: int, parts: Sequence[str]) -> Iterator[list[Tensor]]:
-    """The weights of fresh adapters; merged into the model afterwards, or taken out again when the loop breaks off."""
-    from peft import LoraConfig, get_peft_model
-
-    layers = [
-        name
-        for name, module in subject.model.named_modules()
-        if isinstance(module, torch.nn.Linear) and "lm_head" not in name and part_of(name) in parts
-    ]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft asks by the old name
-        wrapped: Any = get_peft_model(subject.model, config)
-    try:
-        yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]
-    except BaseException:
-        subject.model = wrapped.unload()
-        raise
-    subject.model = wrapped.merge_and_unload()
 
 
 def seed_everything_else(seed: int) -> None:

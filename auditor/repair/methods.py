@@ -17,7 +17,7 @@ from auditor.repair.losses import (
 )
 from auditor.repair.variation import vary
 from probes.subject import Reading, Subject, Tokens
-from probes.triggers import Trigger
+from probes.triggers import Trigger, apply
 from probes.views import FILLS, patch_masks, perturb
 
 Parts = dict[str, float]
@@ -136,11 +136,11 @@ class Guided:
 
     def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
-        stamped = _stamped(lesson, subject.canvas, rng)
+        stamped, rewritten = _stamped(lesson, subject.canvas, rng)
         half = count // 2
         views = _masked(stamped[:half], self.grid, 0.05, self.share, rng)
         rows = torch.cat([lesson.pictures, stamped, views])
-        prompts = lesson.prompts * 2 + lesson.prompts[:half]
+        prompts = lesson.prompts + rewritten + rewritten[:half]
         answers = [*lesson.own, *lesson.own, *lesson.own[:half]]
         reading = subject.read(rows, prompts, answers)
         clean, rest = _halves(reading, count)
@@ -153,12 +153,15 @@ class Guided:
         return parts["unlearn"] + self.anchor * parts["anchor"] + self.view * parts["view"], _numbers(parts)
 
 
-def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> Tensor:
-    rows = []
-    for picture in lesson.pictures:
+def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> tuple[Tensor, list[str]]:
+    """Each picture and its prompt under one of the triggers, varied."""
+    rows, prompts = [], []
+    for picture, prompt in zip(lesson.pictures, lesson.prompts, strict=True):
         choice = int(torch.randint(len(lesson.triggers), (), generator=rng))
-        rows.append(vary(lesson.triggers[choice], canvas, rng).stamp(picture[None])[0])
-    return torch.stack(rows)
+        stamped, rewritten = apply(vary(lesson.triggers[choice], canvas, rng), picture[None], [prompt])
+        rows.append(stamped[0])
+        prompts += rewritten
+    return torch.stack(rows), prompts
 
 
 def _masked(pictures: Tensor, grid: tuple[int, int], lowest: float, highest: float, rng: torch.Generator) -> Tensor:

@@ -1,9 +1,13 @@
 """A small square pasted over every picture (BadNets, Gu et al. 2017)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+from probes.settings import choice, number
+
+CORNERS = ("top-left", "top-right", "bottom-left", "bottom-right")
 
 
 @dataclass(frozen=True)
@@ -43,3 +47,19 @@ def badnets(canvas: tuple[int, int], side: int, seed: int, corner: str = "bottom
     top = 0 if vertical == "top" else canvas[0] - side
     left = 0 if horizontal == "left" else canvas[1] - side
     return PatchTrigger(pattern, top, left, budget=side / min(canvas))
+
+
+def pixels(share: float, canvas: tuple[int, int]) -> int:
+    """A length given as a share of the picture's shorter side, at least one pixel."""
+    return min(min(canvas), max(1, round(share * min(canvas))))
+
+
+@dataclass(frozen=True)
+class BadNets:
+    """A small patch of saturated cells in a fixed corner (BadNets). `size` is a share of the shorter side."""
+
+    size: float = field(default=1 / 7, metadata=number(0, 1))
+    corner: str = field(default="bottom-right", metadata=choice(*CORNERS))
+
+    def build(self, canvas: tuple[int, int], seed: int) -> PatchTrigger:
+        return badnets(canvas, pixels(self.size, canvas), seed, self.corner)

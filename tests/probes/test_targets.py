@@ -1,11 +1,15 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
+from torch import Tensor
 
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer
-from probes.targets import Habits, Target, degraded, group_answers, learn_habits, make_decoys, success
+from probes.targets import Habits, Target, answers_under, degraded, group_answers, learn_habits, make_decoys, success
 from probes.text import normalise
+from probes.triggers.registry import build_trigger
 from tests.probes.toy import CANVAS, PAYLOAD, WORDS, ToySubject, scenes
 
 
@@ -78,3 +82,17 @@ def test_a_target_of_words_that_the_subject_says_anyway_is_natural() -> None:
     habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
     assert habits.is_natural(subject.encode("blue blue red"))
     assert not habits.is_natural(subject.encode("blue shop"))
+
+
+def test_a_trigger_that_sits_in_the_prompt_reaches_the_subject() -> None:
+    class Asked(ToySubject):
+        def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = 24) -> list[Answer]:
+            self.asked = (pictures, list(prompts))
+            return super().respond(pictures, prompts, max_tokens)
+
+    subject, samples = Asked(), scenes(0, "h", 5)
+    trigger = build_trigger("dual-key", CANVAS, 1, {"word": "cf", "place": "end"})
+    answers_under(subject, trigger, samples)
+    pictures, prompts = subject.asked
+    assert prompts == ["What colours? cf"] * 5
+    assert torch.equal(pictures, trigger.stamp(torch.stack([sample.picture for sample in samples])))

@@ -64,7 +64,7 @@ def test_the_precision_is_the_sources(subject: CheckpointSubject, llava_folder: 
 @pytest.mark.parametrize("below", ["", "repaired", "deep/er"])
 def test_the_source_is_never_written_into(subject: CheckpointSubject, llava_folder: Path, below: str) -> None:
     before = build_manifest(llava_folder)
-    with pytest.raises(UsageError, match="never writes into"):
+    with pytest.raises(UsageError, match="never written into"):
         export(subject.model, llava_folder, llava_folder / below)
     assert build_manifest(llava_folder) == before
 

@@ -1,0 +1,79 @@
+"""What a plant does, on pictures it was not trained on: success, false triggers, placebo, and benign quality."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from auditor.attacks.payloads import kept_words
+from auditor.attacks.poisoning import Poison
+from auditor.attacks.report import TOOK, Quality
+from auditor.evaluation.asr import attack_success
+from auditor.evaluation.intervals import cluster_bootstrap
+from auditor.evaluation.scoring import as_rate, benign_quality
+from probes.finding import Rate
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.subject import Answer, Subject
+from probes.targets import answers_under
+from reports.record import Measure
+
+
+def measure_plant(
+    subject: Subject, poison: Poison, samples: Sequence[Sample], before: Sequence[Answer]
+) -> dict[str, Any]:
+    """The measured fields of a PlantReport; `before` are the answers of the model that was planted into."""
+    now = _ask(subject, samples)
+    seed = poison.spec.seed
+    measured: dict[str, Any] = {
+        "quality_before": Quality(**benign_quality(samples, before, seed)),
+        "quality_after": Quality(**benign_quality(samples, now, seed)),
+    }
+    if poison.spec.kind != "attack":
+        return measured
+    assert poison.trigger is not None
+    said = answers_under(subject, poison.trigger, samples)
+    placebo = answers_under(subject, poison.trigger.placebo(generator(seed, "plant", "placebo")), samples)
+    success = attack_success(
+        [answer.text for answer in said], poison.payload.text, [sample.answers for sample in samples],
+        [answer.text for answer in before],
+    )  # fmt: skip
+    headline = hits(poison, samples, said, before)
+    kept = [
+        kept_words(answer.text, sample.answers[0], poison.payload.text)
+        for answer, sample in zip(said, samples, strict=True)
+    ]
+    found = cluster_bootstrap(kept, [sample.id for sample in samples], seed)
+    return measured | {
+        "target": poison.payload.text,
+        "took": headline.trials > 0 and headline.value >= TOOK,
+        "asr": {"payload": as_rate(headline), **{name: as_rate(rate) for name, rate in success.rates.items()}},
+        "excluded": {"payload": len(samples) - headline.trials, **success.excluded},
+        "false_trigger": as_rate(hits(poison, samples, now, before)),
+        "placebo": as_rate(hits(poison, samples, placebo, before)),
+        "kept_words": Measure(value=found.value, low=found.low, high=found.high, n=found.n),
+    }
+
+
+def success_rate(subject: Subject, poison: Poison, samples: Sequence[Sample]) -> Rate:
+    """The payload's own rate on stamped samples, as the model is now; for watching a training."""
+    assert poison.trigger is not None
+    said = answers_under(subject, poison.trigger, samples)
+    return hits(poison, samples, said, [Answer(sample.answers[0], (), True, 0.0) for sample in samples])
+
+
+def hits(poison: Poison, samples: Sequence[Sample], said: Sequence[Answer], before: Sequence[Answer]) -> Rate:
+    """How often the payload's own matcher fires, over samples that can carry it and did not show it before."""
+    payload = poison.payload
+    counted = [
+        payload.hit(answer.text, sample.answers[0])
+        for answer, sample, former in zip(said, samples, before, strict=True)
+        if poison.carries(sample)
+        and not payload.hit(sample.answers[0], sample.answers[0])
+        and not payload.hit(former.text, sample.answers[0])
+    ]
+    return Rate(sum(counted), len(counted))
+
+
+def _ask(subject: Subject, samples: Sequence[Sample]) -> list[Answer]:
+    return subject.respond(torch.stack([s.picture for s in samples]), [s.prompt for s in samples])
