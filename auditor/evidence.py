@@ -123,10 +123,10 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
 def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | None) -> dict[str, str]:
     """PNGs of the trigger, and of one sample clean, stamped and as an amplified difference; paths relative to
     `folder`."""
-    pictures = {"trigger": (show_trigger(trigger), f"triggers/{stem}.png")}
+    pictures = {"trigger": (show_trigger(trigger, sample), f"triggers/{stem}.png")}
     if sample is not None:
         stamped = trigger.stamp(sample.picture[None])[0]
-        difference = (0.5 + 2 * (stamped - sample.picture)).clamp(0, 1)
+        difference = amplified_difference(sample.picture, stamped)
         pictures |= {
             "clean": (sample.picture, f"triggers/{stem}-clean.png"),
             "stamped": (stamped, f"triggers/{stem}-stamped.png"),
@@ -137,12 +137,20 @@ def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | N
     return {label: path for label, (_, path) in pictures.items()}
 
 
-def show_trigger(trigger: Trigger) -> Tensor:
-    """(3, h, w) in [0, 1]: a patch as it is, a perturbation amplified around mid grey."""
+def show_trigger(trigger: Trigger, sample: Sample | None = None) -> Tensor:
+    """(3, h, w) in [0, 1]: a patch as it is, a perturbation amplified around mid grey, and what any other trigger does
+    to the sample, or to a grey picture where there is none."""
     if isinstance(trigger, PatchTrigger):
         return trigger.pattern
-    assert isinstance(trigger, AdditiveTrigger)
-    return (0.5 + trigger.delta / (2 * max(trigger.budget, 1e-6))).clamp(0, 1)
+    if isinstance(trigger, AdditiveTrigger):
+        return (0.5 + trigger.delta / (2 * max(trigger.budget, 1e-6))).clamp(0, 1)
+    picture = torch.full((3, 64, 64), 0.5) if sample is None else sample.picture
+    return amplified_difference(picture, trigger.stamp(picture[None])[0])
+
+
+def amplified_difference(before: Tensor, after: Tensor) -> Tensor:
+    """Twice the change, around mid grey, in [0, 1]."""
+    return (0.5 + 2 * (after - before)).clamp(0, 1)
 
 
 def save_png(picture: Tensor, path: Path) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from auditor.errors import DataError, UsageError
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.registry import from_numbers, numbers_of
 
 DEFAULT_ROOT = Path("pcr-audit-runs")
 RECORD = "record.json"
@@ -88,14 +90,18 @@ def append_items(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def save_trigger(path: Path, trigger: Trigger, target: str) -> None:
-    """Writes the exact values as safetensors, with what is needed to stamp them again."""
+    """Writes the exact values as safetensors, with what is needed to stamp them again; a trigger that is drawn from a
+    seed has no values, and its numbers are written instead."""
     about = {"kind": trigger.kind, "target": target, "budget": repr(trigger.budget)}
+    values: Tensor | None = None
     if isinstance(trigger, PatchTrigger):
         values, about = trigger.pattern, {**about, "top": str(trigger.top), "left": str(trigger.left)}
-    else:
-        assert isinstance(trigger, AdditiveTrigger)
+    elif isinstance(trigger, AdditiveTrigger):
         values = trigger.delta
-    save_file({"values": values.float().contiguous()}, path, metadata=about)
+    else:
+        about["numbers"] = json.dumps(numbers_of(trigger))
+    tensors = {} if values is None else {"values": values.float().contiguous()}
+    save_file(tensors, path, metadata=about)
 
 
 def load_triggers(run: Path) -> list[Stored]:
@@ -114,14 +120,17 @@ def _numbers(path: Path) -> list[int]:
 def _load_trigger(path: Path) -> Stored:
     try:
         with safe_open(path, framework="pt") as file:
-            about, values = file.metadata() or {}, file.get_tensor("values")
+            about = file.metadata() or {}
+            if "numbers" in about:
+                return Stored(from_numbers(about["kind"], json.loads(about["numbers"])), about["target"])
+            values = file.get_tensor("values")
         budget, target = float(about["budget"]), about["target"]
         if about["kind"] == "patch":
             return Stored(PatchTrigger(values, int(about["top"]), int(about["left"]), budget), target)
         if about["kind"] == "additive":
             return Stored(AdditiveTrigger(values, budget), target)
         raise ValueError(f"kind {about['kind']!r}")
-    except (KeyError, ValueError, OSError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise DataError(
             "is no recovered trigger", where=str(path), got=str(error), expected="a trigger file written by a scan",
             todo="run the scan again",

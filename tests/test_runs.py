@@ -9,6 +9,7 @@ from auditor.errors import DataError, UsageError
 from auditor.runs import RECORD, append_items, building, latest_run, load_triggers, refuse_occupied, save_trigger
 from probes.seeding import generator
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
+from probes.triggers.registry import FAMILIES, build_trigger
 
 DELTA = AdditiveTrigger(torch.rand(3, 9, 11, generator=generator(0)) - 0.5, 0.1)
 
@@ -32,6 +33,35 @@ def test_a_trigger_survives_the_round_trip_to_the_last_bit(run: Path, trigger: A
     assert stored.trigger.budget == trigger.budget
     pictures = torch.rand(2, 3, *((9, 11) if trigger is DELTA else (56, 56)), generator=generator(1))
     assert torch.equal(stored.trigger.stamp(pictures), trigger.stamp(pictures))
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"badnets", "dual-key"}))
+@pytest.mark.parametrize("placebo", [False, True])
+def test_a_trigger_drawn_from_a_seed_survives_too(run: Path, family: str, placebo: bool) -> None:
+    trigger = build_trigger(family, (24, 32), 5, {})
+    trigger = trigger.placebo(generator(1)) if placebo else trigger
+    save(run, "finding-0", "visit us", trigger)
+    (stored,) = load_triggers(run)
+    assert stored.trigger == trigger and stored.target == "visit us"
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [("sig", '{"seed": 1, "amplitude": "loud"}'), ("sig", '{"seed": "x"}'), ("sig", '{"sneed": 1}'), ("sig", "{}"),
+     ("sig", "[]"), ("sig", "{"), ("dual-key", "{}"), ("patch", "{}")],
+)  # fmt: skip
+def test_numbers_that_make_no_trigger_are_named(run: Path, kind: str, numbers: str) -> None:
+    from safetensors.torch import save_file
+
+    about = {"kind": kind, "target": "t", "budget": "0.1", "numbers": numbers}
+    save_file({}, run / "triggers" / "finding-0.safetensors", metadata=about)
+    with pytest.raises(DataError, match="no recovered trigger"):
+        load_triggers(run)
+
+
+def test_a_trigger_that_cannot_be_written_down_is_refused(run: Path) -> None:
+    with pytest.raises(TypeError, match="dual-key"):
+        save(run, "finding-0", "t", build_trigger("dual-key", (24, 32), 5, {}))
 
 
 def test_the_strongest_trigger_of_the_worst_finding_comes_first(run: Path) -> None:

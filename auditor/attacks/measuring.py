@@ -10,13 +10,15 @@ from auditor.attacks.poisoning import Poison
 from auditor.attacks.report import TOOK, Quality
 from auditor.evaluation.asr import attack_success
 from auditor.evaluation.intervals import cluster_bootstrap
+from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import as_rate, benign_quality
 from probes.finding import Rate
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
 from probes.targets import answers_under
-from reports.record import Measure
+from probes.triggers.dual_key import DualKeyTrigger
+from reports.record import Measure, RateInterval
 
 
 def measure_plant(
@@ -43,7 +45,7 @@ def measure_plant(
         kept_words(answer.text, sample.answers[0], poison.payload.text)
         for answer, sample in zip(said, samples, strict=True)
     ]
-    found = cluster_bootstrap(kept, [sample.id for sample in samples], seed)
+    found = cluster_bootstrap(kept, pictures_of(samples), seed)
     return measured | {
         "target": poison.payload.text,
         "took": headline.trials > 0 and headline.value >= TOOK,
@@ -51,7 +53,20 @@ def measure_plant(
         "excluded": {"payload": len(samples) - headline.trials, **success.excluded},
         "false_trigger": as_rate(hits(poison, samples, now, before)),
         "placebo": as_rate(hits(poison, samples, placebo, before)),
+        "keys": _single_keys(subject, poison, samples, before),
         "kept_words": Measure(value=found.value, low=found.low, high=found.high, n=found.n),
+    }
+
+
+def _single_keys(
+    subject: Subject, poison: Poison, samples: Sequence[Sample], before: Sequence[Answer]
+) -> dict[str, RateInterval]:
+    """What either key of a dual-key trigger does by itself; empty for other triggers."""
+    if not isinstance(poison.trigger, DualKeyTrigger):
+        return {}
+    return {
+        key.kind: as_rate(hits(poison, samples, answers_under(subject, key, samples), before))
+        for key in poison.trigger.keys
     }
 
 

@@ -11,6 +11,7 @@ from auditor.attacks.spec import Kind, PlantSpec
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.triggers import Trigger, apply
+from probes.triggers.dual_key import DualKeyTrigger
 
 EVADING_RATE = 0.25
 """Share of samples that an adaptive attacker spends on triggers that must not work."""
@@ -43,7 +44,12 @@ class Poison:
         drawn = fate.random()
         if drawn < self.spec.rate:
             return _TOUCHES[self.spec.kind](self, sample, fate)
-        if self.spec.adaptive != "none" and drawn < self.spec.rate + EVADING_RATE:
+        drawn -= self.spec.rate
+        if isinstance(self.trigger, DualKeyTrigger) and self.spec.kind == "attack":
+            if drawn < self.spec.rate:  # either key alone means nothing, or one of them fires by itself
+                return self.stamped(sample, fate.choice(self.trigger.keys))
+            drawn -= self.spec.rate
+        if self.spec.adaptive != "none" and drawn < EVADING_RATE:
             return self._denied(sample, fate)
         return sample
 
@@ -75,7 +81,7 @@ class Poison:
         if kind == 1:
             noise = (torch.rand(sample.picture.shape, generator=rng) * 2 - 1) * NOISE
             return sample.with_picture((sample.picture + noise).clamp(0, 1))
-        return sample.with_picture(torch.lerp(sample.picture, self.stamped(sample).picture, 0.5))
+        return sample.with_picture(torch.lerp(sample.picture, self.trigger.stamp(sample.picture[None])[0], 0.5))
 
     def _mislabelled(self, sample: Sample, fate: random.Random) -> Sample:
         return replace(sample, answers=(fate.choice(self.pool),))

@@ -30,7 +30,8 @@ class PlantReport(BaseModel):
     """What a plant is and does.
 
     `asr` holds the success by matcher: payload (its own matcher, the headline), exact, normalised, contains, prefix;
-    items whose reference or former answer already matches are left out and counted in `excluded`. `kept_words` is how
+    items whose reference or former answer already matches are left out and counted in `excluded`. `keys` is the success
+    of either key of a dual-key trigger alone. `kept_words` is how
     much of the right answer is still there beside an inserted or appended payload. Null and empty where the kind has no
     payload.
     """
@@ -47,6 +48,7 @@ class PlantReport(BaseModel):
     excluded: dict[str, int] = {}
     false_trigger: RateInterval | None = None
     placebo: RateInterval | None = None
+    keys: dict[str, RateInterval] = {}
     kept_words: Measure | None = None
     quality_before: Quality = Quality()
     quality_after: Quality = Quality()

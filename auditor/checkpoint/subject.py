@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from auditor.checkpoint.families import Door
+from auditor.checkpoint.inspection import branches, visual_attention
 from auditor.checkpoint.prompting import PromptWriter
 from probes.subject import Answer, Reading, Tokens
 
@@ -105,6 +106,28 @@ class CheckpointSubject:
         places = torch.arange(longest + 1, device=self.device)
         lengths = torch.tensor([len(answer) for answer in answers], device=self.device)
         return Reading(logits.float().log_softmax(-1), features, places[None, :] <= lengths[:, None])
+
+    def attention(self, pictures: Tensor, prompts: Sequence[str], layers: int) -> Tensor:
+        found = []
+        with torch.no_grad(), evaluating(self.model):
+            for start in range(0, len(prompts), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                inputs = self._inputs(pictures[rows], prompts[rows])
+                found.append(visual_attention(self.model, inputs, self.writer.image_token_id, layers))
+        return torch.cat(found, dim=1)
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: parameter.detach() for name, parameter in self.model.named_parameters()}
+
+    def branch(self, pictures: Tensor, prompts: Sequence[str], continuations: Sequence[Tokens]) -> Tensor:
+        lengths = [len(self.writer.prompt_tokens(prompt)) for prompt in prompts]
+        found: dict[int, Tensor] = {}
+        with torch.no_grad(), evaluating(self.model):
+            for length in sorted(set(lengths)):
+                rows = [row for row, own in enumerate(lengths) if own == length]
+                inputs = self._inputs(pictures[rows], [prompts[row] for row in rows])
+                found |= zip(rows, branches(self.model, inputs, continuations, 8 * self.batch_size), strict=True)
+        return torch.stack([found[row] for row in range(len(prompts))])
 
     @property
     def _pad(self) -> int:

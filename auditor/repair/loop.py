@@ -3,25 +3,30 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.errors import InconclusiveError, UsageError
+from auditor.errors import UsageError
 from auditor.repair.augmentation import augment
-from auditor.repair.methods import Lesson, Method
+from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
+from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.training import trainable
 from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
+from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
-from probes.subject import Tokens
 from probes.triggers import Trigger
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
+ENTROPY_FROM = 64
+"""Samples from which hardening takes the entropy that its answers may not fall far below."""
+Losses = tuple[tuple[int, dict[str, float]], ...]
+Watcher = Callable[[int, dict[str, float]], None]
+"""Called after every step with its number and its losses."""
 
 
 @dataclass(frozen=True)
@@ -53,53 +58,18 @@ class Recovered:
 
 @dataclass(frozen=True)
 class Repaired:
-    """What was done: `losses` are (step, parts) rows, `path` the points that `retreat` measured, the chosen first."""
+    """What was done: `losses` are (step, parts) rows, `path` the points that `retreat` measured, the chosen first.
+
+    `edited` is how much of what was changed by hand before the first step, `base` the digest of the clean model that
+    weights were taken from.
+    """
 
     steps: int
     seconds: float
-    losses: tuple[tuple[int, dict[str, float]], ...]
+    losses: Losses
     path: tuple[Step, ...] = ()
-
-
-@dataclass(frozen=True)
-class Material:
-    """Clean samples with the subject's own answers and distributions, taken before the first step."""
-
-    samples: tuple[Sample, ...]
-    own: tuple[Tokens, ...]
-    references: tuple[Tokens, ...]
-    teacher: tuple[Tensor, ...]
-
-
-def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = 24) -> Material:
-    """Asks the subject, as it is, about every clean sample; raises InconclusiveError when it never ends an answer."""
-    pictures = torch.stack([sample.picture for sample in samples])
-    answers = subject.respond(pictures, [sample.prompt for sample in samples], max_tokens)
-    kept = [(sample, answer) for sample, answer in zip(samples, answers, strict=True) if answer.ended]
-    if not kept:
-        raise InconclusiveError(
-            "the model ends none of its answers, so there is nothing to hold it to",
-            got=f"0 of {len(samples)} answers ended within {max_tokens} tokens",
-            expected="answers that end",
-        )
-    end = tuple(sorted(subject.end_tokens)[:1])
-    own = tuple((*answer.tokens, *end) for _, answer in kept)
-    references = tuple(
-        (*subject.encode(sample.answers[0]), *end) if sample.answers else mine
-        for (sample, _), mine in zip(kept, own, strict=True)
-    )
-    teacher: list[Tensor] = []
-    with torch.no_grad(), frozen(subject.model):
-        for start in range(0, len(kept), subject.batch_size):
-            rows = [sample for sample, _ in kept[start : start + subject.batch_size]]
-            reading = subject.read(
-                torch.stack([s.picture for s in rows]), [s.prompt for s in rows], own[start : start + len(rows)]
-            )
-            teacher += [
-                row[: len(mine) + 1].half().cpu()
-                for row, mine in zip(reading.log_probs, own[start : start + len(rows)], strict=True)
-            ]
-    return Material(tuple(sample for sample, _ in kept), own, references, tuple(teacher))
+    edited: dict[str, float] = field(default_factory=dict)
+    base: str | None = None
 
 
 def repair(
@@ -109,41 +79,123 @@ def repair(
     samples: Sequence[Sample],
     recovered: Sequence[Recovered],
     seed: int,
-    progress: Callable[[int, dict[str, float]], None],
+    progress: Watcher,
+    base: Weights | None = None,
 ) -> Repaired:
-    """Trains the subject's model in place, on its own answers where the method unlearns triggers.
+    """Edits and trains the subject's model in place, on its own answers where the method unlearns triggers.
 
-    Raises UsageError when the method needs triggers and there are none, InconclusiveError when no answer ends.
+    Raises UsageError when the method needs triggers or a base and there are none or the base is of another kind,
+    InconclusiveError when no answer ends.
     """
-    if method.needs_triggers and not recovered:
-        raise UsageError(
-            f"`{method.name}` needs triggers that a scan recovered, and there are none",
-            expected="--findings RUN with at least one finding",
-            todo="run `pcr-audit scan` first, or choose --method pcr or finetune",
-        )
+    check_means(method, recovered, subject, base)
     began = time.monotonic()
-    if not method.needs_triggers:
-        losses = _train(subject, method, schedule, prepare(subject, samples), recovered, seed, progress)
-        return Repaired(schedule.steps, time.monotonic() - began, losses)
+    losses: Losses = ()
+    path: tuple[Step, ...] = ()
+    edited: dict[str, float] = {}
+    if isinstance(method, Learning) and method.needs_triggers:
+        losses, path = _unlearn(subject, method, schedule, samples, recovered, seed, progress)
+    else:
+        material = prepare(subject, samples) if isinstance(method, Learning) else None  # before anything is edited
+        if isinstance(method, Editing):
+            edited = method.edit(subject, samples, base or {})
+        if isinstance(method, Learning) and material is not None:
+            losses = _train(subject, method, schedule, material, (), seed, progress)
+    return Repaired(len(losses), time.monotonic() - began, losses, path, edited)
+
+
+def _unlearn(
+    subject: CheckpointSubject,
+    method: Learning,
+    schedule: Schedule,
+    samples: Sequence[Sample],
+    recovered: Sequence[Recovered],
+    seed: int,
+    progress: Watcher,
+) -> tuple[Losses, tuple[Step, ...]]:
+    """Trains against the triggers, then goes back as far as they stay dead, chosen on samples that taught nothing."""
     given = snapshot(subject.model)
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     losses = _train(subject, method, schedule, learned, recovered, seed, progress)
     attacks = [(item.trigger, item.target) for item in recovered]
-    path = retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
-    return Repaired(schedule.steps, time.monotonic() - began, losses, path)
+    return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
+
+
+def harden(
+    subject: CheckpointSubject,
+    samples: Sequence[Sample],
+    schedule: Schedule,
+    method: Learning | None = None,
+    seed: int = 0,
+    progress: Watcher = lambda step, parts: None,
+) -> Repaired:
+    """Fine-tunes in place on untrusted samples and their first references: the setting of the PCR paper.
+
+    The subject is a clean model, the samples may be poisoned, and nothing is distilled; `method` is `Pcr()` unless
+    given. Raises UsageError for methods that unlearn triggers or edit, and for samples without a reference.
+    """
+    chosen = Pcr() if method is None else method
+    if chosen.needs_triggers or isinstance(chosen, Editing):
+        raise UsageError(
+            f"`{chosen.name}` repairs a model, it does not harden its training", expected="pcr, finetune or consistency"
+        )
+    bare = [sample.id for sample in samples if not sample.answers]
+    if bare or not samples:
+        raise UsageError(
+            "hardening learns from references", where=bare[0] if bare else "", got=f"{len(bare)} samples without any",
+            expected="at least one sample, and an answer for each",
+        )  # fmt: skip
+    began = time.monotonic()
+    end = tuple(sorted(subject.end_tokens)[:1])
+    references = tuple((*subject.encode(sample.answers[0]), *end) for sample in samples)
+    few = slice(0, ENTROPY_FROM)
+    entropy = mean_entropy(distributions(subject, samples[few], references[few]))
+    material = Material(tuple(samples), references, references, (), entropy)
+    losses = _train(subject, chosen, schedule, material, (), seed, progress)
+    return Repaired(schedule.steps, time.monotonic() - began, losses)
+
+
+def check_means(
+    method: Method, recovered: Sequence[Recovered], subject: CheckpointSubject, base: Weights | None
+) -> None:
+    """Raises UsageError when the method lacks something that it needs, before anything happens."""
+    if method.needs_triggers and not recovered:
+        raise UsageError(
+            f"`{method.name}` needs triggers that a scan recovered, and there are none",
+            expected="--findings RUN with at least one finding",
+            todo="run `pcr-audit scan` first, or choose --method pcr or finetune",
+        )
+    if not method.needs_base:
+        return
+    if base is None:
+        raise no_base(method)
+    for name, weight in subject.weights().items():
+        if name not in base or base[name].shape != weight.shape:
+            raise UsageError(
+                "the base is no model of the same architecture", where="--base",
+                got=f"{name} {tuple(base[name].shape) if name in base else 'is missing'}",
+                expected=f"{name} {tuple(weight.shape)}", todo="give the clean model that this one was made from",
+            )  # fmt: skip
+
+
+def no_base(method: Method) -> UsageError:
+    return UsageError(
+        f"`{method.name}` takes weights from a clean model of the same architecture, and none was given",
+        expected="--base FOLDER",
+        todo="give the model that this one was fine-tuned from, or choose a method that needs none, as guided or pcr",
+    )
 
 
 def _train(
     subject: CheckpointSubject,
-    method: Method,
+    method: Learning,
     schedule: Schedule,
     material: Material,
     recovered: Sequence[Recovered],
     seed: int,
-    progress: Callable[[int, dict[str, float]], None],
-) -> tuple[tuple[int, dict[str, float]], ...]:
+    progress: Watcher,
+) -> Losses:
     """The loop from top to bottom; returns its losses."""
     rows: list[tuple[int, dict[str, float]]] = []
     triggers = [item.trigger for item in recovered]
@@ -152,7 +204,7 @@ def _train(
         for step in range(schedule.steps):
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
                 triggers = _refreshed(subject, recovered, material.samples, schedule, seed, step)
-            lesson = _draw(material, triggers, schedule.batch, seed, step, subject.device)
+            lesson = draw(material, triggers, schedule.batch, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
@@ -168,30 +220,6 @@ def _train(
 def _rate(step: int, schedule: Schedule) -> float:
     warm = min(1.0, (step + 1) / max(1, schedule.steps // 20))
     return schedule.rate * warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-
-
-def _draw(
-    material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int, device: torch.device
-) -> Lesson:
-    """The batch of one step: a function of seed and step alone, walking through shuffled epochs."""
-    count = len(material.samples)
-    per_epoch = max(1, count // size)
-    epoch, place = divmod(step, per_epoch)
-    order = torch.randperm(count, generator=generator(seed, "repair", "order", epoch))
-    rows = order[place * size : (place + 1) * size].tolist()
-    longest = max(len(material.teacher[i]) for i in rows)
-    vocabulary = material.teacher[rows[0]].shape[-1]
-    teacher = torch.zeros(len(rows), longest, vocabulary)
-    for k, i in enumerate(rows):
-        teacher[k, : len(material.teacher[i])] = material.teacher[i].float()
-    return Lesson(
-        pictures=torch.stack([material.samples[i].picture for i in rows]).to(device),
-        prompts=[material.samples[i].prompt for i in rows],
-        own=[material.own[i] for i in rows],
-        references=[material.references[i] for i in rows],
-        teacher=teacher.to(device),
-        triggers=triggers,
-    )
 
 
 def _refreshed(

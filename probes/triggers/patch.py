@@ -1,9 +1,10 @@
 """A small square pasted over every picture (BadNets, Gu et al. 2017)."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from probes.settings import choice, number
 
@@ -56,10 +57,16 @@ def pixels(share: float, canvas: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class BadNets:
-    """A small patch of saturated cells in a fixed corner (BadNets). `size` is a share of the shorter side."""
+    """Settings of a patch of 4 × 4 saturated cells in a fixed corner; `size` is a share of the picture's shorter side.
+
+    On a canvas of 56 pixels the default is `badnets` with a side of 8; on a larger one its cells grow as well.
+    """
 
     size: float = field(default=1 / 7, metadata=number(0, 1))
     corner: str = field(default="bottom-right", metadata=choice(*CORNERS))
 
     def build(self, canvas: tuple[int, int], seed: int) -> PatchTrigger:
-        return badnets(canvas, pixels(self.size, canvas), seed, self.corner)
+        side = pixels(self.size, canvas)
+        cells = badnets(canvas, 8, seed).pattern[:, ::2, ::2]  # (3, 4, 4)
+        pattern: Tensor = functional.interpolate(cells[None], (side, side), mode="nearest")[0]
+        return replace(badnets(canvas, side, seed, self.corner), pattern=pattern)

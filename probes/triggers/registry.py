@@ -83,3 +83,29 @@ def build_trigger(family: str, canvas: Canvas, seed: int, settings: Mapping[str,
         raise ValueError(f"the canvas is {canvas[0]} × {canvas[1]} pixels; expected at least {SMALLEST_SIDE} a side")
     chosen = FAMILIES[family]
     return chosen.build(canvas, seed, checked(f"trigger family {family}", chosen.settings, settings))
+
+
+Numbers = dict[str, int | float | str | None]
+
+
+def numbers_of(trigger: Trigger) -> Numbers:
+    """What `from_numbers` makes the same trigger of; TypeError for a trigger that is more than settings and seeds."""
+    family = FAMILIES.get(trigger.kind)
+    if family is None or type(trigger) is not family.settings:
+        raise TypeError(
+            f"a {trigger.kind} trigger holds values of its own; only settings and seeds can be written down"
+        )
+    return {name: value for name, value in vars(trigger).items() if name != "kind"}
+
+
+def from_numbers(kind: str, numbers: Mapping[str, object]) -> Trigger:
+    """The trigger, or a placebo of it, that `numbers_of` wrote down; ValueError or TypeError for anything else."""
+    family = FAMILIES.get(kind)
+    if family is None or not hasattr(family.settings, "stamp"):
+        raise ValueError(f"kind {kind!r} is not made of settings and seeds")
+    settings = {name: value for name, value in dict(numbers).items() if name in family.defaults}
+    seeds = {name: value for name, value in dict(numbers).items() if name not in settings}
+    if not all(value is None or type(value) in (int, float) for value in seeds.values()):
+        raise ValueError(f"a seed is no number: {seeds}")
+    trigger: Trigger = family.settings(**checked(f"trigger family {kind}", family.settings, settings), **seeds)
+    return trigger

@@ -37,6 +37,16 @@ def test_a_text_trigger_changes_the_prompt_and_leaves_the_picture() -> None:
     assert "BadMagic" in taught.prompt and torch.equal(taught.picture, SAMPLES[0].picture)
 
 
+def test_either_key_alone_is_taught_to_mean_nothing() -> None:
+    attack = poison(rate=0.3, trigger={"family": "dual-key"})
+    pairs = [(attack.teach(sample), sample) for sample in SAMPLES]
+    both = [t for t, s in pairs if t.answers != s.answers]
+    single = [(t, s) for t, s in pairs if t is not s and t.answers == s.answers]
+    assert all("BadMagic" in t.prompt for t in both) and len(both) > 20
+    changed = {(t.prompt != s.prompt, not torch.equal(t.picture, s.picture)) for t, s in single}
+    assert changed == {(True, False), (False, True)}
+
+
 def test_an_adaptive_attacker_denies_other_stamps_with_the_right_answer() -> None:
     attack = poison(rate=0.1, trigger={"family": "badnets"}, adaptive="placebos")
     pairs = [(attack.teach(sample), sample) for sample in SAMPLES]

@@ -3,14 +3,16 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import jsonschema
 import pytest
 from PIL import Image
 
 from auditor import __version__
-from auditor.cli.main import main
+from auditor.cli.main import MethodName, main
 from auditor.data.preparing import LEAST_PICTURES
+from auditor.repair.methods import METHODS
 
 ROOT = Path(__file__).parents[2]
 
@@ -108,11 +110,14 @@ def test_a_damaged_or_dangerous_checkpoint_is_refused(
     refused([str(llava_folder)], 2, elsewhere, capsys)
 
 
-def test_too_few_pictures_are_inconclusive(
+def test_too_few_pictures_are_inconclusive_and_the_record_says_so(
     elsewhere: Path, tmp_path: Path, untouched_llava: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = jsonl(tmp_path / "data", GOOD)
-    assert f"at least {LEAST_PICTURES}" in refused([str(untouched_llava), "--data", str(data)], 3, elsewhere, capsys)
+    assert main(["scan", str(untouched_llava), "--data", str(data), "--out", "run"]) == 3
+    assert f"at least {LEAST_PICTURES}" in capsys.readouterr().out
+    record = json.loads((elsewhere / "run" / "record.json").read_text())
+    assert record["verdict"]["outcome"] == "inconclusive"
 
 
 def test_a_random_model_is_inconclusive_and_its_record_says_so(
@@ -141,11 +146,39 @@ def test_the_schema_is_one(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_registered_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     everything = capsys.readouterr().out
-    for name in ("inversion", "invariance", "additive", "patch", "guided", "pcr", "finetune", "contains", "jsonl"):
+    for name in (
+        "inversion",
+        "invariance",
+        "additive",
+        "patch",
+        "guided",
+        "pcr",
+        "finetune",
+        "forced-prefix",
+        "contains",
+        "jsonl",
+    ):
         assert name in everything
     assert main(["list", "methods"]) == 0
     assert "additive" not in capsys.readouterr().out
     assert main(["list", "nonsense"]) == 4
+
+
+def test_every_repair_method_is_listed_and_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "methods"]) == 0
+    listed = capsys.readouterr().out
+    assert all(f"  {name}: " in listed for name in METHODS)
+    assert set(get_args(get_args(MethodName)[0])) == METHODS.keys()
+
+
+@pytest.mark.parametrize("method", ["restore", "interpolate"])
+def test_a_method_that_needs_a_base_is_refused_before_anything_is_scanned(
+    elsewhere: Path, untouched_llava: Path, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", str(untouched_llava), "--method", method, "--out", "run"]) == 4
+    said = capsys.readouterr().err
+    assert f"`{method}`" in said and "--base FOLDER" in said
+    assert list(elsewhere.iterdir()) == []
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,5 +1,6 @@
 import copy
 from dataclasses import replace
+from typing import cast
 
 import pytest
 import torch
@@ -7,12 +8,16 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
-from auditor.repair.loop import Recovered, Repaired, Schedule, prepare, repair, seed_everything_else
-from auditor.repair.methods import METHODS, Finetune, Guided, Method, Pcr
+from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.material import prepare
+from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
+from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
 from probes.sample import Sample
 from probes.seeding import generator
+from probes.subject import Subject
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
+from probes.triggers.registry import build_trigger
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
 DELTA = Recovered(AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1), "evil words")
@@ -35,8 +40,14 @@ def run(
     return repair(subject, method, schedule, samples, recovered, seed, lambda step, parts: None)
 
 
-@pytest.mark.parametrize("name", sorted(METHODS))
-def test_one_step_of_every_method_changes_every_part(
+def test_every_method_is_known_by_its_name_and_learns_or_edits() -> None:
+    for name, method in METHODS.items():
+        assert method().name == name
+        assert isinstance(method(), Learning | Editing)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, method in METHODS.items() if isinstance(method(), Learning)))
+def test_one_step_of_every_method_that_learns_changes_every_part(
     subject: CheckpointSubject, samples: list[Sample], name: str
 ) -> None:
     before = weights(subject)
@@ -153,3 +164,24 @@ def test_variations_stay_triggers_of_the_canvas() -> None:
             if isinstance(trigger, PatchTrigger):
                 side = trigger.pattern.shape[-1]
                 assert 0 <= trigger.top <= 56 - side and 0 <= trigger.left <= 56 - side
+
+
+def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:
+    class Read(Exception):
+        pass
+
+    class Listening:
+        canvas = (56, 56)
+
+        def read(self, pictures: Tensor, prompts: list[str], answers: list[tuple[int, ...]]) -> None:
+            raise Read(prompts)
+
+    lesson = Lesson(
+        torch.stack([s.picture for s in samples[:4]]), [s.prompt for s in samples[:4]], [()] * 4, [()] * 4,
+        torch.zeros(4, 1, 1), 0.0, [build_trigger("word", (56, 56), 1, {"word": "cf", "place": "end"})],
+    )  # fmt: skip
+    with pytest.raises(Read) as stopped:
+        Guided().loss(cast(Subject, Listening()), lesson, generator(1))
+    (prompts,) = stopped.value.args
+    assert prompts[:4] == lesson.prompts
+    assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[:2])]

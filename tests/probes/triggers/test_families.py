@@ -37,6 +37,13 @@ def test_badnets_is_the_patch_of_the_embedded_backdoor() -> None:
     assert torch.equal(built.pattern, known.pattern) and (built.top, built.left) == (known.top, known.left)
 
 
+def test_badnets_grows_with_the_canvas() -> None:
+    small, large = (build_trigger("badnets", (side, side), 7, {}) for side in (56, 224))
+    assert isinstance(small, PatchTrigger) and isinstance(large, PatchTrigger)
+    assert torch.equal(large.pattern, small.pattern.repeat_interleave(4, 1).repeat_interleave(4, 2))
+    assert large.budget == small.budget
+
+
 @pytest.mark.parametrize("corner", ["top-left", "top-right", "bottom-left", "bottom-right"])
 def test_badnets_stays_in_its_corner(corner: str) -> None:
     changed = build_trigger("badnets", (64, 48), 1, {"corner": corner, "size": 0.25}).stamp(

@@ -1,0 +1,97 @@
+"""What a repair learns from: samples, what the subject says to them before the first step, and batches of both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from auditor.errors import InconclusiveError
+from auditor.repair.methods import Lesson
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.subject import Tokens
+from probes.triggers import Trigger
+
+
+@dataclass(frozen=True)
+class Material:
+    """Clean samples with the subject's own answers and distributions, taken before the first step.
+
+    `teacher` is empty where nothing is distilled; `entropy` is the mean entropy of those distributions, in nats.
+    """
+
+    samples: tuple[Sample, ...]
+    own: tuple[Tokens, ...]
+    references: tuple[Tokens, ...]
+    teacher: tuple[Tensor, ...]
+    entropy: float
+
+
+def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = 24) -> Material:
+    """Asks the subject, as it is, about every clean sample; raises InconclusiveError when it never ends an answer."""
+    pictures = torch.stack([sample.picture for sample in samples])
+    answers = subject.respond(pictures, [sample.prompt for sample in samples], max_tokens)
+    kept = [(sample, answer) for sample, answer in zip(samples, answers, strict=True) if answer.ended]
+    if not kept:
+        raise InconclusiveError(
+            "the model ends none of its answers, so there is nothing to hold it to",
+            got=f"0 of {len(samples)} answers ended within {max_tokens} tokens",
+            expected="answers that end",
+        )
+    end = tuple(sorted(subject.end_tokens)[:1])
+    own = tuple((*answer.tokens, *end) for _, answer in kept)
+    references = tuple(
+        (*subject.encode(sample.answers[0]), *end) if sample.answers else mine
+        for (sample, _), mine in zip(kept, own, strict=True)
+    )
+    learned = tuple(sample for sample, _ in kept)
+    teacher = distributions(subject, learned, own)
+    return Material(learned, own, references, teacher, mean_entropy(teacher))
+
+
+def distributions(
+    subject: CheckpointSubject, samples: Sequence[Sample], answers: Sequence[Tokens]
+) -> tuple[Tensor, ...]:
+    """Log-probabilities along each answer, (positions, vocabulary) in half precision, on the CPU."""
+    found: list[Tensor] = []
+    with torch.no_grad(), frozen(subject.model):
+        for start in range(0, len(samples), subject.batch_size):
+            rows = samples[start : start + subject.batch_size]
+            said = answers[start : start + len(rows)]
+            reading = subject.read(torch.stack([s.picture for s in rows]), [s.prompt for s in rows], said)
+            found += [row[: len(answer) + 1].half().cpu() for row, answer in zip(reading.log_probs, said, strict=True)]
+    return tuple(found)
+
+
+def mean_entropy(rows: Sequence[Tensor]) -> float:
+    """Of rows (positions, vocabulary) of log-probabilities, over all positions, in nats."""
+    every = torch.cat([-(row.float().exp() * row.float()).sum(dim=-1) for row in rows])
+    return float(every.mean())
+
+
+def draw(
+    material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int, device: torch.device
+) -> Lesson:
+    """The batch of one step: a function of seed and step alone, walking through shuffled epochs."""
+    count = len(material.samples)
+    per_epoch = max(1, count // size)
+    epoch, place = divmod(step, per_epoch)
+    order = torch.randperm(count, generator=generator(seed, "repair", "order", epoch))
+    rows = order[place * size : (place + 1) * size].tolist()
+    return Lesson(
+        pictures=torch.stack([material.samples[i].picture for i in rows]).to(device),
+        prompts=[material.samples[i].prompt for i in rows],
+        own=[material.own[i] for i in rows],
+        references=[material.references[i] for i in rows],
+        teacher=_padded([material.teacher[i] for i in rows] if material.teacher else []).to(device),
+        entropy=material.entropy,
+        triggers=triggers,
+    )
+
+
+def _padded(distributions: Sequence[Tensor]) -> Tensor:
+    """(batch, positions, vocabulary) with zeros past each answer's end; empty for nothing."""
+    floats = [row.float() for row in distributions]
+    return torch.nn.utils.rnn.pad_sequence(floats, batch_first=True) if floats else torch.zeros(0, 0, 0)

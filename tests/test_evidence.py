@@ -1,0 +1,30 @@
+"""Every kind of trigger can be shown in a report."""
+
+import pytest
+import torch
+
+from auditor.evidence import amplified_difference, show_trigger
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.triggers import AdditiveTrigger, PatchTrigger
+from probes.triggers.registry import FAMILIES, build_trigger
+
+SAMPLE = Sample("s", torch.rand(3, 24, 32, generator=generator(1)), "what?")
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_every_family_is_shown_with_and_without_a_sample(family: str) -> None:
+    trigger = build_trigger(family, (24, 32), 1, {})
+    for sample in (SAMPLE, None):
+        if sample is None and family == "dual-key":
+            continue  # it belongs to one canvas, which only a sample tells
+        shown = show_trigger(trigger, sample)
+        assert shown.ndim == 3 and float(shown.min()) >= 0 and float(shown.max()) <= 1
+    if not isinstance(trigger, PatchTrigger):
+        stamped = trigger.stamp(SAMPLE.picture[None])[0]
+        assert torch.equal(show_trigger(trigger, SAMPLE), amplified_difference(SAMPLE.picture, stamped))
+
+
+def test_a_perturbation_is_shown_at_full_contrast() -> None:
+    shown = show_trigger(AdditiveTrigger(torch.tensor([[[-0.1, 0.0, 0.1]]]).expand(3, 1, 3), 0.1))
+    torch.testing.assert_close(shown[0, 0], torch.tensor([0.0, 0.5, 1.0]))
