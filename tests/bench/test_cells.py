@@ -107,7 +107,7 @@ def test_a_cell_is_planted_looked_at_repaired_and_measured(matrix: Path, tmp_pat
     assert not repair["guided"]["applied"] and repair["guided"]["after"] == repair["guided"]["before"]
     assert repair["finetune"]["applied"] and repair["finetune"]["steps"] == 2
     assert repair["hardening"]["steps"] == 2
-    assert {result["model"] for result in repair.values()} == {planted["digest"]}
+    assert {result["model"] for result in repair.values()} == {scan["model"]}
     # All the way to the base: recovery is measured against it, on the same pictures.
     assert repair["interpolate"]["after"]["recovery"]["value"] == pytest.approx(1.0)
     assert repair["fresh"]["asr_fresh"] is None and repair["fresh"]["alarms_after"] == []
