@@ -63,12 +63,14 @@ def roc_figure(models: Sequence[Judged]) -> str:
         axes = drawing.axes()
         drawn = 0
         for number, detector in enumerate(detectors):
-            sides = [[m.score for m in test if m.detector == detector and getattr(m, side)] for side in _SIDES]
-            area = roc_auc(*sides)
+            planted, negatives = (
+                [m.score for m in test if m.detector == detector and getattr(m, side)] for side in _SIDES
+            )
+            area = roc_auc(planted, negatives)
             if area is None:
                 continue
             label = f"{detector}: {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
-            axes.plot(*zip(*roc_points(*sides), strict=True), color=COLOURS[number % len(COLOURS)],
+            axes.plot(*zip(*roc_points(planted, negatives), strict=True), color=COLOURS[number % len(COLOURS)],
                       linestyle=DASHES[number // len(COLOURS) % len(DASHES)], linewidth=1.3, label=label)  # fmt: skip
             drawn += 1
         if not drawn:
