@@ -17,6 +17,8 @@ from probes.text import says
 
 CONFIRMED_ON = 12
 """Held-out samples on which a finding's invariance is measured."""
+NO_CANDIDATE = -2.0
+"""The statistic of a scan that brought up no answer at all: less than any candidate's."""
 
 
 def search(
@@ -62,9 +64,9 @@ def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list
 def statistic(searched: Searched) -> float:
     """The one number of a whole scan, the same for every model: the largest log2 budget gap of any candidate.
 
-    Zero where the search brought up no candidate, as for a candidate that needs what its best decoy needs.
+    The same number as the bench's, so that a table made there can stand beside it.
     """
-    return max((suspect.gap for suspect in searched.suspects), default=0.0)
+    return max((suspect.gap for suspect in searched.suspects), default=NO_CANDIDATE)
 
 
 def fresh_success(

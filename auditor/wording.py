@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.data.preparing import Parts
 from auditor.data.reading import Dataset
+from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import Answers, Attack
 from auditor.repair.loop import Repaired
 from auditor.searching import statistic
@@ -138,23 +139,26 @@ def _pair(sample: Sample, kind: str, before: str, after: str) -> AnswerPair:
 def item_rows(
     phase: str, parts: Parts, searched: Searched | None, own: Answers | None = None, after: Answers | None = None
 ) -> list[dict[str, Any]]:
-    """One row an item: what was asked and what was answered."""
+    """One row an item: what was asked, with its picture by digest and what would be right, and what was answered."""
     if own is not None and after is not None:
         return [
             {
-                "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
-                "references": list(sample.answers), "before": own.clean[i].text, "after": after.clean[i].text,
+                **_asked(phase, sample, picture), "before": own.clean[i].text, "after": after.clean[i].text,
                 "stamped_before": {role: said[i].text for role, said in own.under.items()},
                 "stamped_after": {role: said[i].text for role, said in after.under.items()},
             }
-            for i, sample in enumerate(parts.verify)
+            for i, (sample, picture) in enumerate(zip(parts.verify, pictures_of(parts.verify), strict=True))
         ]  # fmt: skip
     habits = searched.habits.answers if searched is not None else {}
+    answered = [sample for sample in (*parts.search, *parts.held_out) if sample.id in habits]
     return [
-        {
-            "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
-            "references": list(sample.answers), "answer": habits[sample.id].text,
-        }
-        for sample in (*parts.search, *parts.held_out)
-        if sample.id in habits
-    ]  # fmt: skip
+        {**_asked(phase, sample, picture), "answer": habits[sample.id].text}
+        for sample, picture in zip(answered, pictures_of(answered), strict=True)
+    ]
+
+
+def _asked(phase: str, sample: Sample, picture: str) -> dict[str, Any]:
+    return {
+        "phase": phase, "id": sample.id, "prompt": sample.prompt, "picture": picture[:16], "status": "ok",
+        "references": list(sample.answers),
+    }  # fmt: skip

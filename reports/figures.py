@@ -92,9 +92,10 @@ def curves_figure(item: Attribution) -> str:
     with Drawing(1.35) as drawing:
         for place, (title, *curves) in enumerate(panels, start=1):
             axes = drawing.axes(1, 2, place)
-            for curve, colour, line in zip(curves, (BEFORE, AFTER), ("-", "--"), strict=True):
+            for curve, colour, marker in zip(curves, (BEFORE, AFTER), "oD", strict=True):
                 shares = [step / max(len(curve) - 1, 1) for step in range(len(curve))]
-                axes.plot(shares, [_or_nan(value) for value in curve], line, color=colour, linewidth=1.3)
+                heights = [_or_nan(value) for value in curve]
+                axes.plot(shares, heights, marker, ls="-", color=colour, linewidth=1.1, markersize=2.6)
             axes.set(title=title, xlim=(0, 1), ylim=(0, 1.02))
             axes.set_xlabel("share of patches")
             axes.locator_params(nbins=3)

@@ -18,12 +18,13 @@ def _power(done: Controls) -> str:
     tried = [stratum for stratum in done.power if stratum.found.trials]
     if not tried:
         return "No planted control counts, so how much this scan would have missed is not known."
+    matter = "the repaired model" if done.about == "repaired model" else "the model as given"
     parts = [
         f"{s.found.hits} of {s.found.trials} with attack success {number(s.low)}–{number(s.high)} "
         f"(95 % interval {number(s.found.low)}–{number(s.found.high)})"
         for s in tried
     ]
-    return f"Of known attacks planted in copies of this model, the same scan found {'; '.join(parts)}."
+    return f"Of known attacks planted in copies of {matter}, the same scan found {'; '.join(parts)}."
 
 
 def _alarms(done: Controls) -> str:
@@ -65,6 +66,13 @@ def policy(record: AuditRecord) -> str:
         return "No policy was applied: the verdict is the run's own, by its built-in gates."
     wanted = f"asks for assurance {done.required_assurance}, the run has {done.assurance}"
     return f"Judged by the policy {done.policy} ({done.policy_digest.rpartition(':')[2][:12]}), which {wanted}."
+
+
+def scores(record: AuditRecord) -> str:
+    """Why there are no scores."""
+    if not record.search.families:
+        return "Nothing was searched, so there is nothing to measure."
+    return "The search brought up no candidate, and nothing was repaired, so there is nothing to measure."
 
 
 def attribution(record: AuditRecord) -> str:

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 from probes.text import normalise
-from reports.fingerprint import fingerprint
+from reports.certification import Certification, RuleResult, WaiverState
 from reports.record import AuditRecord, ModelInfo, Outcome, RecordedFinding, Scores
 from reports.wording import is_serious, judged_model
 
@@ -53,20 +52,15 @@ class Judged:
 
     def counts(self, finding: RecordedFinding) -> bool:
         """Whether this finding by itself fails the model: it is severe enough, and neither waived nor allowed."""
-        return name_of(finding) in self.failing
-
-
-def name_of(finding: RecordedFinding) -> str:
-    """The finding's fingerprint: the same in every run that reaches the same target by the same probe."""
-    return fingerprint(finding.probe, finding.target)
+        return finding.fingerprint in self.failing
 
 
 def judged(record: AuditRecord) -> Judged:
     """The side of the record that its verdict is about."""
     repaired = record.verdict.about == "repaired model"
     findings = tuple((record.findings_after or []) if repaired else record.findings)
-    left = {name_of(finding) for finding in findings}
-    resolved = tuple(item for item in record.findings if name_of(item) not in left) if repaired else ()
+    left = {finding.fingerprint for finding in findings}
+    resolved = tuple(item for item in record.findings if item.fingerprint not in left) if repaired else ()
     return Judged(
         record=record,
         model=judged_model(record),
@@ -81,10 +75,10 @@ def judged(record: AuditRecord) -> Judged:
 
 def _rules(record: AuditRecord, findings: tuple[RecordedFinding, ...]) -> tuple[Rule, ...]:
     """The policy's rules that are about no single finding; without a policy the gates among the verdict's reasons."""
-    certification = _certification(record)
+    certification = record.certification
     if certification is not None:
         return tuple(
-            Rule(str(rule.rule), rule.outcome, str(rule.reason), _of_rule(certification, rule))
+            Rule(rule.rule, rule.outcome, rule.reason, _of_rule(certification, rule))
             for rule in certification.rules
             if rule.fingerprint is None
         )
@@ -92,50 +86,45 @@ def _rules(record: AuditRecord, findings: tuple[RecordedFinding, ...]) -> tuple[
         return ()
     # A run names its serious findings first, then the gates that failed.
     failing = _failing(record, findings)
-    serious = sum(name_of(finding) in failing for finding in findings)
+    serious = sum(finding.fingerprint in failing for finding in findings)
     return tuple(Rule("run", "fail", reason) for reason in record.verdict.reasons[serious:])
 
 
 def _failing(record: AuditRecord, findings: tuple[RecordedFinding, ...]) -> frozenset[str]:
     """By the policy's own rules where there is a policy, else by the run's severity."""
-    certification = _certification(record)
+    certification = record.certification
     if certification is None:
-        return frozenset(name_of(finding) for finding in findings if is_serious(finding, record.fail_on))
+        return frozenset(finding.fingerprint for finding in findings if is_serious(finding, record.fail_on))
     left = [rule for rule in certification.rules if rule.outcome == "fail" and rule.waived_by is None]
-    return frozenset(str(rule.fingerprint) for rule in left if rule.fingerprint is not None)
+    return frozenset(rule.fingerprint for rule in left if rule.fingerprint is not None)
 
 
 def _waivers(record: AuditRecord, findings: tuple[RecordedFinding, ...]) -> dict[str, Waiver]:
     """The waivers that were used, by the fingerprint of their finding."""
-    certification = _certification(record)
+    certification = record.certification
     if certification is None:
         return {}
     named = {rule.fingerprint: rule for rule in certification.rules if rule.fingerprint}
     found = {}
     for finding in findings:
-        rule = named.get(name_of(finding))
+        rule = named.get(finding.fingerprint)
         if rule is not None and (waiver := _of_rule(certification, rule, finding.target)) is not None:
-            found[name_of(finding)] = waiver
+            found[finding.fingerprint] = waiver
     return found
 
 
-def _of_rule(certification: Any, rule: Any, target: str | None = None) -> Waiver | None:
+def _of_rule(certification: Certification, rule: RuleResult, target: str | None = None) -> Waiver | None:
     """The waiver that stands behind a waived rule: of those of its owner, the one that names it most closely."""
     if rule.waived_by is None:
         return None
     used = [item for item in certification.waivers if item.state == "used" and item.owner == rule.waived_by]
     near = max(used, key=lambda item: _closeness(item, rule, target), default=None)
     if near is None:
-        return Waiver(str(rule.waived_by), "", "")
-    return Waiver(str(near.owner), str(near.reason), str(near.expires))
+        return Waiver(rule.waived_by, "", "")
+    return Waiver(near.owner, near.reason, near.expires)
 
 
-def _closeness(waiver: Any, rule: Any, target: str | None) -> tuple[bool, bool, bool]:
+def _closeness(waiver: WaiverState, rule: RuleResult, target: str | None) -> tuple[bool, bool, bool]:
     same_target = waiver.target is not None and normalise(waiver.target) == normalise(target or "")
     same_finding = waiver.fingerprint is not None and waiver.fingerprint == rule.fingerprint
     return same_finding, same_target, waiver.rule == rule.rule.partition("/")[0]
-
-
-def _certification(record: AuditRecord) -> Any:
-    """The policy's judgement, where the record has been certified; records of schema 1.0 hold none."""
-    return getattr(record, "certification", None)

@@ -9,7 +9,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from reports.formats import measure_text
-from reports.judged import Judged, Rule, judged, name_of
+from reports.judged import Judged, Rule, judged
 from reports.naming import bare, plain, record_digest, utc
 from reports.record import AuditRecord, RecordedFinding
 from reports.wording import ROWS
@@ -88,7 +88,7 @@ def _run_cases(seen: Judged) -> Iterator[Case]:
 def _finding_cases(seen: Judged) -> Iterator[Case]:
     for finding in seen.findings:
         failed = seen.record.verdict.outcome == "fail" and seen.counts(finding)
-        waiver = seen.waivers.get(name_of(finding))
+        waiver = seen.waivers.get(finding.fingerprint)
         words = _say(finding) + (f" Waived by {waiver.owner}: {waiver.reason}" if waiver else "")
         yield Case(f"finding.{finding.probe}", _name(finding), "failure" if failed else "passed", words)
     for finding in seen.resolved:
@@ -97,7 +97,7 @@ def _finding_cases(seen: Judged) -> Iterator[Case]:
 
 def _name(finding: RecordedFinding) -> str:
     """The same from run to run, so that CI systems can follow a finding."""
-    return f"{plain(finding.target or 'abnormal answers', 80)} [{name_of(finding)}]"
+    return f"{plain(finding.target or 'abnormal answers', 80)} [{finding.fingerprint}]"
 
 
 def _say(finding: RecordedFinding) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from reports.formats import base_name, measure_text, short_digest
-from reports.judged import Judged, judged, name_of
+from reports.judged import Judged, judged
 from reports.naming import bare, plain, record_digest
 from reports.record import AuditRecord, Measure, RecordedFinding
 from reports.wording import ASSURANCE, ATTACK_ROWS, QUALITY_ROWS, Row, headline, measured
@@ -107,7 +107,7 @@ def _table(record: AuditRecord) -> str:
 def _findings(title: str, findings: Sequence[RecordedFinding]) -> str:
     lines = [
         f"- {finding.severity}, {finding.probe}: {_code(finding.target or 'abnormal answers')}"
-        f" — success {measure_text(finding.asr)} (`{name_of(finding)}`)"
+        f" — success {measure_text(finding.asr)} (`{finding.fingerprint}`)"
         for finding in findings
     ]
     return f"**{title}**\n\n" + "\n".join(lines) if lines else ""

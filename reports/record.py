@@ -18,7 +18,7 @@ from reports.fingerprint import fingerprint
 from reports.migration import migrate
 from reports.part import Assurance, Measure, Outcome, Part, RateInterval
 
-__all__ = ["Assurance", "Measure", "Outcome", "RateInterval", "Verdict"]  # from their rooms, beside what stands here
+__all__ = ["Assurance", "Calibration", "Certification", "Controls", "Measure", "Outcome", "RateInterval", "Verdict"]
 SCHEMA_VERSION: Final = "1.1"
 
 

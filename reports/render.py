@@ -1,22 +1,18 @@
-"""Renders an audit record as a self-contained HTML page and as a PDF that a release board can sign."""
+"""Renders an audit record as a self-contained HTML page: the one document behind report.html and report.pdf."""
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from reports import figures, formats, gaps, wording
 from reports.chapters import chapters
-from reports.errors import PdfUnavailableError
-from reports.files import write_atomically
 from reports.frameworks.mapping import map_controls
-from reports.pdf import render_pdf
 from reports.record import AuditRecord, canonical_bytes
 from reports.views import attribution_view, finding_views
 
 # How much is shown; the record holds the rest, and the document says so.
-LIMITS = {"listed": 12, "maps": 6, "answers": 5, "files": 24, "reasons": 4, "reason": 170, "problems": 6}
+LIMITS = {"listed": 12, "maps": 6, "answers": 5, "files": 24, "reasons": 4, "reason": 230, "problems": 6}
 FILTERS = (
     "number",
     "measure",
@@ -34,14 +30,6 @@ FILTERS = (
     "base_name",
     "shorten",
 )
-
-
-class Written(list[Path]):
-    """The files that were written, and a `notice` for the user where one could not be."""
-
-    def __init__(self, paths: Sequence[Path], notice: str = "") -> None:
-        super().__init__(paths)
-        self.notice = notice
 
 
 def render_html(record: AuditRecord, folder: str | Path) -> str:
@@ -84,24 +72,6 @@ def _plots(record: AuditRecord) -> dict[str, str]:
         if calibrated
         else "",
     }
-
-
-def write_report(record: AuditRecord, folder: str | Path) -> Written:
-    """Writes report.html and report.pdf into `folder` and returns their paths.
-
-    Where Pango is missing the HTML is written alone and `.notice` of the result says how to get the PDF.
-    """
-    root = Path(folder)
-    html = render_html(record, root)
-    page, document = root / "report.html", root / "report.pdf"
-    write_atomically(page, html.encode())
-    try:
-        data = render_pdf(html)
-    except PdfUnavailableError as problem:
-        stale = " The report.pdf in the folder is from an earlier run." if document.exists() else ""
-        return Written([page], f"{problem}{stale}")
-    write_atomically(document, data)
-    return Written([page, document])
 
 
 def _environment() -> Environment:

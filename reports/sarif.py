@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from probes.finding import SEVERITIES
 from reports.formats import base_name, measure_text
-from reports.judged import Judged, Rule, Waiver, judged, name_of
+from reports.judged import Judged, Rule, Waiver, judged
 from reports.naming import bare, guid, plain, record_digest, utc
 from reports.record import AuditRecord, RecordedFinding
 
@@ -118,8 +118,8 @@ def _findings(seen: Judged) -> list[dict[str, Any]]:
 
 
 def _finding(seen: Judged, finding: RecordedFinding) -> dict[str, Any]:
-    result = _result(seen, BACKDOOR + finding.probe, LEVELS[finding.severity], _say(finding), name_of(finding))
-    result["suppressions"] = _suppressions(seen.waivers.get(name_of(finding)))
+    result = _result(seen, BACKDOOR + finding.probe, LEVELS[finding.severity], _say(finding), finding.fingerprint)
+    result["suppressions"] = _suppressions(seen.waivers.get(finding.fingerprint))
     pictures = [_attachment(label, path) for label, path in sorted(finding.pictures.items())]
     if pictures:
         result["attachments"] = pictures
@@ -131,7 +131,7 @@ def _finding(seen: Judged, finding: RecordedFinding) -> dict[str, Any]:
 def _resolved(seen: Judged, finding: RecordedFinding) -> dict[str, Any]:
     """A finding of the model as given that the repaired one no longer has: evaluated, and no problem found."""
     text = f"Resolved by the repair; in the model as given: {_say(finding)}"
-    result = _result(seen, BACKDOOR + finding.probe, "none", text, name_of(finding), kind="pass")
+    result = _result(seen, BACKDOOR + finding.probe, "none", text, finding.fingerprint, kind="pass")
     result["suppressions"] = []
     result["properties"] = _numbers(finding)
     return result

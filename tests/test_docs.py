@@ -1,4 +1,4 @@
-"""The documents name only what is there: links that lead somewhere, commands and options that exist, fields of the record."""
+"""The documents name only what is there: links, paths, commands and options that exist, fields of the record."""
 
 import re
 import shlex
@@ -57,7 +57,9 @@ def test_commands_and_their_options_exist(document: Path) -> None:
         if not re.fullmatch(r"[a-z-]+", words[0]) or (len(words) == 1 and words[0] in ("is", "needs")):
             continue
         assert words[0] in COMMANDS, words
-        known = {option for parameter in COMMANDS[words[0]].params for option in parameter.opts + parameter.secondary_opts}
+        known = {
+            option for parameter in COMMANDS[words[0]].params for option in parameter.opts + parameter.secondary_opts
+        }
         named = {word.partition("=")[0] for word in words[1:] if re.match(r"--[a-z]", word)}
         assert named <= known | {"--help"}, (words, named - known)
 
@@ -81,7 +83,9 @@ def test_the_parts_of_the_record_that_are_named_are_all_of_them() -> None:
     text = (ROOT / "docs" / "formats.md").read_text("utf-8")
     table = text.partition("| part | what it holds |")[2].partition("\n\n")[0]
     named = {name for cell in re.findall(r"^\| (.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)}
-    assert named | {"schema_version", "tool", "created", "seconds", "fail_on", "redacted"} == set(AuditRecord.model_fields)
+    assert named | {"schema_version", "tool", "created", "seconds", "fail_on", "redacted"} == set(
+        AuditRecord.model_fields
+    )
 
 
 def test_the_script_of_the_examples_can_be_read_by_a_shell() -> None:

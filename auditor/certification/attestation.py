@@ -9,6 +9,7 @@ from typing import Literal
 
 from auditor.certification.envelope import PAYLOAD_TYPE, read_envelope, seal
 from auditor.certification.keys import load_private_key, load_public_key
+from auditor.certification.policy import POLICY
 from auditor.certification.predicate import build_predicate
 from auditor.certification.statement import (
     RUN_PREFIX,
@@ -23,11 +24,12 @@ from auditor.clock import now
 from auditor.errors import DataError, UsageError
 from reports.files import write_atomically
 from reports.judged import judged
+from reports.naming import bare
 from reports.record import AuditRecord, canonical_bytes, load_record
 from reports.writing import FORMATS
 
 ATTESTATION = "attestation.json"
-RECORD, POLICY = "record.json", "policy.toml"
+RECORD = "record.json"
 DOCUMENTS: Mapping[str, str] = MappingProxyType(
     {
         RECORD: "record",
@@ -77,7 +79,7 @@ def sign_run(run: Path, key: Path, model: Path, policy: bytes | None = None) -> 
     manifest = build_manifest(model)
     _check_model(record, manifest, model)
     _check_reports(record, run)
-    known = _check_policy(run, policy)
+    known = _check_policy(record, run, policy)
     if policy is not None and not (run / POLICY).exists():
         write_atomically(run / POLICY, policy)
     statement = Statement((*_model_subjects(manifest), *_run_subjects(run)), build_predicate(record, known, now()))
@@ -160,7 +162,7 @@ def _run_subjects(run: Path) -> list[Subject]:
 
 def _check_model(record: AuditRecord, manifest: Manifest, model: Path) -> None:
     known = judged(record).model
-    digest = known.digest.rpartition(":")[2]
+    digest = bare(known.digest)
     if manifest.digest != digest:
         then = {item.path: item.sha256 for item in known.files}
         faults, _ = _compare(then, {item.path: item.sha256 for item in manifest.files})
@@ -187,16 +189,21 @@ def _check_reports(record: AuditRecord, run: Path) -> None:
             )  # fmt: skip
 
 
-def _check_policy(run: Path, policy: bytes | None) -> bytes | None:
+def _check_policy(record: AuditRecord, run: Path, policy: bytes | None) -> bytes | None:
     """The policy that the run stands under: the one given, or the one beside the record; they may not differ."""
     path = run / POLICY
     beside = _read(path) if path.is_file() else None
-    if policy is not None and beside is not None and policy != beside:
+    known = beside if policy is None else policy
+    wanted = [hashlib.sha256(content).hexdigest() for content in (beside, policy) if content is not None]
+    if record.certification is not None:
+        wanted.append(bare(record.certification.policy_digest))
+    if len(set(wanted)) > 1 or (wanted and known is None):
         raise UsageError(
-            "is another policy than the one given", where=str(path), got=hashlib.sha256(beside).hexdigest(),
-            expected=hashlib.sha256(policy).hexdigest(), todo="certify the run by the policy that is to be signed",
+            "is not the policy that the run is judged by", where=str(path),
+            got="no such file" if beside is None else f"sha256 {wanted[0]}", expected=f"sha256 {wanted[-1]}",
+            todo="certify the run by the policy that is to be signed",
         )  # fmt: skip
-    return beside if policy is None else policy
+    return known
 
 
 def _read(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from auditor.certification.policy import PolicyFile
+from auditor.certification.policy import POLICY, PolicyFile
 from auditor.certification.power import assurance_of, judge_controls
 from auditor.certification.rules import evaluate
 from auditor.certification.verdict import conclude
@@ -13,9 +13,6 @@ from auditor.runs import RECORD
 from reports.certification import Certification
 from reports.files import write_atomically
 from reports.record import AuditRecord, load_record, save_record
-
-POLICY = "policy.toml"
-"""The very bytes of the policy, kept beside the record that was judged by it."""
 
 
 def certify_run(run: Path, policy: PolicyFile) -> AuditRecord:

@@ -18,6 +18,8 @@ from probes.text import normalise
 from reports.part import Assurance
 from reports.record import RecordedFinding
 
+POLICY = "policy.toml"
+"""In a run folder the very bytes of the policy, beside the record that was judged by it."""
 PROFILES = Path(__file__).parent / "policies"
 Profile = Literal["quick", "standard", "release"]
 Waivable = Literal[

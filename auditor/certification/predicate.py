@@ -1,5 +1,6 @@
 """What an attestation says of a run: the verdict, what stands behind it, and the numbers with their intervals."""
 
+import hashlib
 import tomllib
 from collections import Counter
 from collections.abc import Sequence
@@ -8,13 +9,13 @@ from typing import Any
 from auditor import __version__
 from reports.judged import Judged, judged
 from reports.naming import bare
-from reports.record import AuditRecord, ModelInfo, RecordedFinding, Scores, Verdict
+from reports.record import AuditRecord, Coverage, ModelInfo, RecordedFinding, Scores, Verdict
 
 
 def build_predicate(record: AuditRecord, policy: bytes | None, signed_at: str) -> dict[str, Any]:
     """The predicate of version 1, as docs/attestation.md describes it. A field without a value is null, not left out.
 
-    Score names, outcomes and severities are those of record.json.
+    Names of scores, outcomes and severities are those of record.json.
     """
     seen = judged(record)
     return {
@@ -27,19 +28,18 @@ def build_predicate(record: AuditRecord, policy: bytes | None, signed_at: str) -
         "verdict": _verdict(record.verdict),
         "givenVerdict": _verdict(record.scan_verdict) if record.scan_verdict else None,
         "assurance": record.assurance,
-        "calibration": record.calibration,
         "failOn": record.fail_on,
         "findings": _findings(record, seen),
         "scores": {
             "before": _scores(record.scores.before),
             "after": _scores(record.scores.after) if record.scores.after else None,
         },
-        "coverage": {
-            key: getattr(record.coverage, key) for key in ("planned", "ok", "error", "skipped")
-        },
-        "policy": {"name": _policy_name(record, policy)} if policy is not None else None,
+        "coverage": _counts(record.coverage),
+        "calibration": _calibration(record),
+        "controls": _controls(record),
+        "policy": _policy(record, policy),
         "recordSchema": record.schema_version,
-    }  # fmt: skip
+    }
 
 
 def _model(model: ModelInfo) -> dict[str, Any]:
@@ -75,11 +75,44 @@ def _scores(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _policy_name(record: AuditRecord, policy: bytes) -> str | None:
-    """The name that the run was certified under, else the one in the policy itself."""
-    certification = getattr(record, "certification", None)
-    if certification is not None:
-        return str(certification.policy)
+def _counts(coverage: Coverage) -> dict[str, int]:
+    return {
+        "planned": coverage.planned, "ok": coverage.ok, "error": coverage.error, "skipped": coverage.skipped,
+    }  # fmt: skip
+
+
+def _calibration(record: AuditRecord) -> dict[str, Any] | None:
+    """The conformal p-value of the whole scan and what it rests on; null where there is none."""
+    known = record.calibrated_by
+    return {"source": known.source, "negatives": len(known.negatives), "pValue": known.p_value} if known else None
+
+
+def _controls(record: AuditRecord) -> dict[str, Any] | None:
+    """What the same scan found where the truth was known: k of n by strength of the attack, and false alarms."""
+    known = record.controls
+    if known is None:
+        return None
+    power = [
+        {"name": item.name, "low": item.low, "high": item.high, "found": item.found.model_dump(mode="json")}
+        for item in known.power
+    ]
+    return {"power": power, "falseAlarms": known.false_alarms.model_dump(mode="json")}
+
+
+def _policy(record: AuditRecord, policy: bytes | None) -> dict[str, Any] | None:
+    """The policy that the verdict is by, or one that is only signed along (`requiredAssurance` is null then)."""
+    if (judgement := record.certification) is not None:
+        return {
+            "name": judgement.policy,
+            "sha256": bare(judgement.policy_digest),
+            "requiredAssurance": judgement.required_assurance,
+        }
+    if policy is None:
+        return None
+    return {"name": _name_in(policy), "sha256": hashlib.sha256(policy).hexdigest(), "requiredAssurance": None}
+
+
+def _name_in(policy: bytes) -> str | None:
     try:
         name = tomllib.loads(policy.decode()).get("name")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError):

@@ -17,7 +17,7 @@ from auditor.evaluation.pairing import (
     same_answers,
 )
 from probes.finding import SEVERITIES, Severity
-from reports.judged import Judged, judged, name_of
+from reports.judged import Judged, judged
 from reports.naming import bare
 from reports.record import Measure, Outcome, RecordedFinding, load_record
 
@@ -87,7 +87,7 @@ def compare_findings(old: Judged, new: Judged) -> tuple[FindingChange, ...]:
     A new one counts from the severity that fails a model on, and so does one that has risen to it; a waived one never.
     """
     # Of several findings with one name the first counts, which is the most severe.
-    before, after = ({name_of(finding): finding for finding in reversed(side.findings)} for side in (old, new))
+    before, after = ({finding.fingerprint: finding for finding in reversed(side.findings)} for side in (old, new))
     changes = []
     for name in before.keys() | after.keys():
         was, now = before.get(name), after.get(name)

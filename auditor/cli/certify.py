@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from auditor.cli.report import Formats, parse_formats
+
 if TYPE_CHECKING:
     from reports.record import AuditRecord
 
@@ -23,6 +25,7 @@ def certify(
         Path | None,
         typer.Option(help="Folder of the judged checkpoint, to sign. Default: as in the record."),
     ] = None,
+    formats: Formats = "html,pdf",
     json: Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")] = False,
 ) -> None:
     """Judge a run by a policy: pass, fail or inconclusive, with every reason and where its evidence is; sign it."""
@@ -35,14 +38,14 @@ def certify(
     from auditor.runs import latest_run
     from reports.record import canonical_bytes
 
-    rules = load_policy(policy)
+    rules, wanted = load_policy(policy), parse_formats(formats)
     if key is not None:
         load_private_key(key)  # before anything is written: a key that cannot be used stops here
     folder = run or latest_run()
     record = certify_run(folder, rules)
     # Computed before anything is rendered; what is signed is the record and the reports made from it.
     code = EXIT_CODES[record.verdict.outcome]
-    work.write_documents(record, folder)
+    work.write_documents(record, folder, wanted)
     signed = sign_run(folder, key, model or judged_folder(folder)) if key is not None else None
     typer.echo(canonical_bytes(record).decode(), nl=False) if json else _show(record, folder)
     if signed is not None:

@@ -15,12 +15,15 @@ class Reporter:
     """Called with (what is being done, share done in [0, 1]); with a `run`, whoever views it can follow."""
 
     def __init__(self, run: Path | None = None) -> None:
+        self._run = run
         self._log = None if run is None else ProgressLog(run, ("pcr-audit", *sys.argv[1:]))
         self._console = Console(stderr=True)
         self._live: Progress | None = None
         self._said, self._began, self._last = "", time.monotonic(), 0.0
 
     def __enter__(self) -> "Reporter":
+        if self._run is not None:
+            print(f"to watch it: pcr-audit view {self._run}", file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             self._live = Progress(*columns, console=self._console, transient=True)

@@ -7,13 +7,14 @@ import typer
 
 from auditor.errors import UsageError
 
+Formats = Annotated[
+    str, typer.Option("--format", help="Comma-separated: pdf, html, json, sarif, cyclonedx, junit, model-card, or all.")
+]
+
 
 def report(
     run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None,
-    formats: Annotated[
-        str,
-        typer.Option("--format", help="Comma-separated: pdf, html, json, sarif, cyclonedx, junit, model-card, or all."),
-    ] = "html,pdf",
+    formats: Formats = "html,pdf",
     baseline: Annotated[
         Path | None, typer.Option(help="Earlier run, or its record.json: SARIF marks new, unchanged and absent.")
     ] = None,
@@ -21,9 +22,9 @@ def report(
     """Write a run's record as documents into the run folder; the exit code does not depend on the formats."""
     from auditor.runs import RECORD, latest_run
     from reports.record import load_record
-    from reports.writing import FORMATS, write_formats
+    from reports.writing import write_formats
 
-    wanted = _parse(formats, tuple(FORMATS))
+    wanted = parse_formats(formats)
     if baseline is not None and "sarif" not in wanted:
         raise UsageError("needs SARIF", where="--baseline", got=formats, expected="--format sarif among the formats")
     folder = run or latest_run()
@@ -34,7 +35,11 @@ def report(
         typer.echo(written.notice, err=True)
 
 
-def _parse(formats: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def parse_formats(formats: str) -> tuple[str, ...]:
+    """The names of the formats in a comma-separated list; raises UsageError for one that is none."""
+    from reports.writing import FORMATS
+
+    known = tuple(FORMATS)
     wanted = tuple(name.strip() for name in formats.split(",") if name.strip())
     if wanted == ("all",):
         return known

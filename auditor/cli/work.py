@@ -1,6 +1,7 @@
 """What the commands call: paths are completed, progress is shown, results are echoed."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from auditor.repair.methods import METHODS
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
 from probes.finding import Severity
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
-from reports.render import write_report
+from reports.writing import DEFAULT, present, write_formats
 
 RepairChoice = tuple[str, int | None, int, Path | None]
 """Method, steps, rank of adapters, and the folder of a clean base."""
@@ -138,8 +139,9 @@ def _say_about_data(data: Path | None) -> None:
         )
 
 
-def write_documents(record: AuditRecord, run: Path) -> None:
-    written = write_report(record, run)
+def write_documents(record: AuditRecord, run: Path, formats: Sequence[str] = DEFAULT) -> None:
+    """Writes these documents, and anew those in the folder that an earlier record was written as."""
+    written = write_formats(record, run, (*formats, *present(run)))
     typer.echo("wrote " + ", ".join(str(path) for path in written), err=True)
     if written.notice:
         typer.echo(written.notice, err=True)
@@ -200,7 +202,7 @@ def doctor() -> int:
     from auditor.checkpoint.integrity import check_folder
     from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL
     from reports.errors import PdfUnavailableError
-    from reports.render import render_pdf
+    from reports.pdf import render_pdf
 
     for name, found in describe_versions().items():
         typer.echo(f"{name:14} {found}")

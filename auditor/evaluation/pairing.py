@@ -23,12 +23,13 @@ ITEMS = "items.jsonl"
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its answer; `stamped` are the answers under triggers, by role."""
+    """One question with its answer; `picture` names its cluster, `stamped` are the answers under triggers, by role."""
 
     id: str
     prompt: str
     references: tuple[str, ...]
     answer: str
+    picture: str
     stamped: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,7 +112,7 @@ def compare_quality(pairs: Sequence[tuple[Item, Item]], seed: int) -> list[Compa
     if questions:
         old, new = ([vqa_score(both[side].answer, both[0].references) for both in questions] for side in (0, 1))
         turned = mcnemar_exact([value >= 1 for value in old], [value >= 1 for value in new])
-        found.append(_compared("vqa_accuracy", old, new, [a.id for a, _ in questions], seed, paired=turned))
+        found.append(_compared("vqa_accuracy", old, new, _pictures(questions), seed, paired=turned))
     return found
 
 
@@ -125,7 +126,7 @@ def compare_attack(
     hits = [[contains(both[side].stamped[role], targets[side]) for both in stamped] for side in (0, 1)]
     rates = [as_measure(Rate(sum(side), len(side))) for side in hits]
     table = np.array(hits, dtype=np.float64).T  # (items, 2)
-    change = cluster_bootstrap(table, [a.id for a, _ in stamped], seed, _difference, bounds=(-1.0, 1.0))
+    change = cluster_bootstrap(table, _pictures(stamped), seed, _difference, bounds=(-1.0, 1.0))
     return Compared(
         f"asr_{role}", rates[0], rates[1], _measure(change), relative=False,
         paired=mcnemar_exact([not hit for hit in hits[0]], [not hit for hit in hits[1]]),
@@ -133,20 +134,25 @@ def compare_attack(
 
 
 def _compare_captions(pairs: Sequence[tuple[Item, Item]], seed: int) -> list[Compared]:
-    references, ids = [a.references for a, _ in pairs], [a.id for a, _ in pairs]
+    references, clusters = [a.references for a, _ in pairs], _pictures(pairs)
     old, new = (caption_items([both[side].answer for both in pairs], references, references) for side in (0, 1))
     found = []
     if old.cider is not None and new.cider is not None:
-        found.append(_compared("cider", old.cider, new.cider, ids, seed, CIDER_BOUNDS))
-    return [*found, _compared("rouge_l", old.rouge_l, new.rouge_l, ids, seed)]
+        found.append(_compared("cider", old.cider, new.cider, clusters, seed, CIDER_BOUNDS))
+    return [*found, _compared("rouge_l", old.rouge_l, new.rouge_l, clusters, seed)]
 
 
 def _compared(
-    name: str, old: Sequence[float], new: Sequence[float], ids: Sequence[str], seed: int,
+    name: str, old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int,
     bounds: tuple[float, float] = (0.0, 1.0), paired: Paired | None = None,
 ) -> Compared:  # fmt: skip
-    sides = [_measure(cluster_bootstrap(values, ids, seed, bounds=bounds)) for values in (old, new)]
-    return Compared(name, sides[0], sides[1], relative_drop(old, new, ids, seed), relative=True, paired=paired)
+    sides = [_measure(cluster_bootstrap(values, clusters, seed, bounds=bounds)) for values in (old, new)]
+    return Compared(name, sides[0], sides[1], relative_drop(old, new, clusters, seed), relative=True, paired=paired)
+
+
+def _pictures(pairs: Sequence[tuple[Item, Item]]) -> list[str]:
+    """The clusters of a bootstrap, as the old run names them: models may be shown a picture in different sizes."""
+    return [old.picture for old, _ in pairs]
 
 
 def _difference(totals: Floats, counts: Floats) -> Floats:
@@ -183,6 +189,7 @@ def _item(row: Mapping[str, Any], repaired: bool) -> Item | None:
         prompt=str(row.get("prompt", "")),
         references=tuple(map(str, row.get("references") or ())),
         answer=answer,
+        picture=str(row.get("picture") or row["id"]),
         stamped={str(role): str(text) for role, text in stamped.items()} if isinstance(stamped, dict) else {},
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-KEPT = "progress.jsonl"
+KEPT, SUFFIX = "progress.jsonl", ".progress.jsonl"
 EVERY = 0.5
 """Seconds between two lines of one phase."""
 
@@ -22,7 +22,14 @@ State = Literal["running", "stopped", "finished", "unknown"]
 def progress_path(run: Path) -> Path:
     """The file that a running command writes."""
     whole = run.absolute()
-    return whole.parent / f".{whole.name}.progress.jsonl"
+    return whole.parent / f".{whole.name}{SUFFIX}"
+
+
+def going_on(root: Path) -> list[Path]:
+    """The runs below that folder that a command works on, the latest first."""
+    files = sorted(root.glob(f".*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    runs = [path.with_name(path.name.removeprefix(".").removesuffix(SUFFIX)) for path in files]
+    return [run for run in runs if read_progress(run).state == "running"]
 
 
 def split_values(what: str) -> tuple[str, dict[str, float]]:

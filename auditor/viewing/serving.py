@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from auditor.errors import UsageError
-from auditor.viewing.progress import progress_path
+from auditor.viewing.progress import going_on, progress_path
 from auditor.viewing.server import HOST, RECORD, Viewer
 
 
@@ -25,6 +25,7 @@ def open_viewer(run: Path | None, port: int = 0) -> Viewer:
 
 
 def _latest() -> Path:
-    from auditor.runs import latest_run  # reads tensors, which a named run does not need
+    """The run that is going on below the default root, or else the one whose record is newest."""
+    from auditor.runs import DEFAULT_ROOT, latest_run  # reads tensors, which a named run does not need
 
-    return latest_run()
+    return next(iter(going_on(DEFAULT_ROOT)), None) or latest_run()

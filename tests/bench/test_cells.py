@@ -112,7 +112,7 @@ def test_a_cell_is_planted_looked_at_repaired_and_measured(matrix: Path, tmp_pat
     repair = {name: rows[f"repair/{cell}/{name}"]["result"] for name in ("guided", "hardening", "back")}
     assert not repair["guided"]["applied"] and repair["guided"]["after"] == repair["guided"]["before"]
     assert repair["hardening"]["applied"] and repair["hardening"]["steps"] == 2
-    assert len({result["model"] for result in repair.values()}) == 1
+    assert {result["model"] for result in repair.values()} == {scan["model"]}
     # All the way back to the base: recovery is measured against it, on the same pictures.
     assert repair["back"]["after"]["recovery"]["value"] == pytest.approx(1.0)
     assert repair["back"]["asr_fresh"] is None and repair["back"]["alarms_after"] == []

@@ -3,6 +3,7 @@
 `python -m tests.certification.signing FOLDER` writes new golden ones; those of a released version stay for ever.
 """
 
+import hashlib
 import os
 import shutil
 import sys
@@ -34,7 +35,7 @@ POLICY = b'name = "release"\nfail_on = "medium"\n'
 # Of RFC 8032, section 7.1, test 1: a key that everybody has, for tests alone.
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 KINDS: tuple[KeyKind, ...] = ("ed25519", "ecdsa-p256")
-OUTCOMES = ("clean", "backdoored", "repaired", "failed-repair", "inconclusive")
+OUTCOMES = ("clean", "backdoored", "repaired", "failed-repair", "inconclusive", "certified")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,11 @@ def _at(record: AuditRecord, folder: Path) -> AuditRecord:
     models = {"model": write_model(folder / "model")}
     if record.repaired_model is not None:
         models["repaired_model"] = write_model(folder / "repaired", extra=b" ")
-    return record.model_copy(update=dict(models))
+    changes: dict[str, object] = dict(models)
+    if record.certification is not None:
+        digest = hashlib.sha256(POLICY).hexdigest()
+        changes["certification"] = record.certification.model_copy(update={"policy_digest": digest})
+    return record.model_copy(update=changes)
 
 
 def make_golden(folder: Path) -> None:
@@ -99,7 +104,7 @@ def make_golden(folder: Path) -> None:
     folder.mkdir(parents=True)
     os.chdir(folder)  # so that the records hold relative paths
     for kind in KINDS:
-        ready = prepare(Path(kind), "repaired", kind)
+        ready = prepare(Path(kind), "certified", kind)
         sign_run(ready.run, ready.key, ready.model, POLICY)
         ready.key.unlink()
         shutil.rmtree(ready.run / "pictures")

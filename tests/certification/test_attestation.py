@@ -82,7 +82,9 @@ def test_the_predicate_says_what_a_release_board_asks(made: Callable[[str], Sign
         set(predicate["scores"]["before"]) == set(predicate["scores"]["after"])
         and len(predicate["scores"]["after"]) == 10
     )
-    assert predicate["policy"] == {"name": "release"}
+    digest = hashlib.sha256(POLICY).hexdigest()
+    assert predicate["policy"] == {"name": "release", "sha256": digest, "requiredAssurance": None}
+    assert predicate["controls"] is None and predicate["calibration"] is None
     assert predicate["findings"] == {
         "given": {"critical": 1, "low": 1},
         "judged": {"low": 1},
@@ -222,9 +224,31 @@ def test_a_report_of_another_record_is_not_signed(ready: Signed) -> None:
 def test_a_policy_that_contradicts_the_run_is_not_signed(ready: Signed) -> None:
     (ready.run / "policy.toml").write_bytes(POLICY)
     sign(ready, None)
-    assert statement(ready.run / ATTESTATION)["predicate"]["policy"] == {"name": "release"}
-    with pytest.raises(UsageError, match="another policy"):
+    assert statement(ready.run / ATTESTATION)["predicate"]["policy"]["name"] == "release"
+    with pytest.raises(UsageError, match="is not the policy"):
         sign(ready, POLICY + b"\n")
+
+
+def test_a_certified_run_says_what_it_was_judged_by_and_with_what_power(
+    made: Callable[[str], Signed], tmp_path: Path
+) -> None:
+    ready = made("certified").copy(tmp_path / "copy")
+    predicate = statement(sign(ready))["predicate"]
+    assert predicate["policy"]["requiredAssurance"] == predicate["assurance"] == "certified"
+    assert predicate["calibration"] == {"source": "benign fine-tunes of the user", "negatives": 19, "pValue": 0.5}
+    strata = [(item["name"], item["found"]["hits"], item["found"]["trials"]) for item in predicate["controls"]["power"]]
+    assert strata == [("high", 2, 2), ("medium", 0, 1)]
+    assert predicate["controls"]["falseAlarms"] == {"hits": 0, "trials": 3, "low": 0.0, "high": 0.708}
+
+
+def test_a_certified_run_is_signed_with_its_own_policy_alone(made: Callable[[str], Signed], tmp_path: Path) -> None:
+    ready = made("certified").copy(tmp_path / "copy")
+    for given in (POLICY + b"#", None):  # another one, and none where the run has been parted from its own
+        with pytest.raises(UsageError, match="not the policy that the run is judged by"):
+            sign(ready, given)
+    (ready.run / "policy.toml").write_bytes(POLICY)
+    sign(ready, None)
+    assert faults(ready) == []
 
 
 def test_without_a_policy_none_is_claimed(ready: Signed) -> None:

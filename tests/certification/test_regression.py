@@ -77,7 +77,7 @@ def test_a_checkpoint_is_no_worse_than_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("severity", "outcome"), [("low", "pass"), ("medium", "fail"), ("critical", "fail")])
 def test_a_new_finding_counts_from_fail_on(severity: str, outcome: str, tmp_path: Path) -> None:
-    finding = builders.weak("call now").model_copy(update={"severity": severity})
+    finding = cases.renamed(builders.weak(), "call now", severity=severity)
     old = run(tmp_path, "old", right_but_for(0))
     new = run(tmp_path, "new", right_but_for(0), findings=[finding])
     found = compare_runs(old, new)
@@ -86,7 +86,7 @@ def test_a_new_finding_counts_from_fail_on(severity: str, outcome: str, tmp_path
 
 
 def test_a_finding_of_both_counts_only_when_it_got_more_severe(tmp_path: Path) -> None:
-    low, high = (builders.weak("call now").model_copy(update={"severity": s}) for s in ("low", "high"))
+    low, high = (cases.renamed(builders.weak(), "call now", severity=s) for s in ("low", "high"))
     gone = builders.weak("the old target")
     runs = [run(tmp_path, str(k), right_but_for(0), findings=f) for k, f in enumerate(([low, gone], [high], [high]))]
     rose = compare_runs(runs[0], runs[1])

@@ -7,7 +7,7 @@ import pytest
 
 from auditor.cli.main import main
 from tests.certification.test_regression import right_but_for, run
-from tests.reports import builders
+from tests.reports import builders, cases
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_exit_code_and_words_say_the_same(
 
 
 def test_json_holds_what_the_table_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    finding = builders.weak("call now").model_copy(update={"severity": "high"})
+    finding = cases.renamed(builders.weak(), "call now", severity="high")
     old, new = run(tmp_path, "old", right_but_for(3)), run(tmp_path, "new", right_but_for(5), findings=[finding])
     assert main(["compare", str(old), str(new), "--json", "--margin", "0.05"]) == 1
     found = json.loads(capsys.readouterr().out)

@@ -22,7 +22,7 @@ CAPTIONS = ("a red circle on a blue ground", "two green squares", "a yellow tria
 
 
 def item(name: str, answer: str, prompt: str = "describe", references: tuple[str, ...] = (), **stamped: str) -> Item:
-    return Item(name, prompt, references, answer, stamped)
+    return Item(name, prompt, references, answer, name, stamped)
 
 
 def write(folder: Path, *rows: Mapping[str, Any], tail: str = "") -> Path:

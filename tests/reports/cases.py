@@ -2,13 +2,19 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
-from reports.judged import name_of
-from reports.record import AuditRecord, Verdict
+from reports.certification import Certification, RuleResult, WaiverState
+from reports.record import AuditRecord, RecordedFinding, Verdict
 from tests.reports import builders
 
 HOSTILE = "| <img src=x onerror=alert(1)> `\x07‮ ```\n# heading"
+
+
+def renamed(finding: RecordedFinding, target: str, **changes: Any) -> RecordedFinding:
+    """The same evidence for another target, and so under another fingerprint."""
+    kept = finding.model_dump(exclude={"fingerprint"})
+    return RecordedFinding.model_validate(kept | {"target": target} | changes)
 
 
 def backdoored(folder: Path) -> AuditRecord:
@@ -20,15 +26,15 @@ def backdoored(folder: Path) -> AuditRecord:
 def failed_repair(folder: Path) -> AuditRecord:
     """A repair after which another backdoor is found, and one gate is not met."""
     record = builders.repaired(folder)
-    left = record.findings[0].model_copy(update={"target": "Call now.", "severity": "high"})
+    left = renamed(record.findings[0], "Call now.", severity="high")
     reasons = ["inversion: “Call now.” (high).", "Benign quality fell: cider changed by −4.0 %."]
     verdict = Verdict(outcome="fail", about="repaired model", reasons=reasons)
     return record.model_copy(update={"findings_after": [left, builders.weak()], "verdict": verdict})
 
 
 def hostile(folder: Path) -> AuditRecord:
-    """A model whose answers and file names try to dress up as something else."""
-    finding = builders.planted(builders.draw(folder)).model_copy(update={"target": HOSTILE, "examples": [HOSTILE]})
+    """A model whose answers try to dress up as something else."""
+    finding = renamed(builders.planted(builders.draw(folder)), HOSTILE, examples=[HOSTILE])
     return builders.base(findings=[finding], verdict=Verdict(outcome="fail", reasons=[f"inversion: “{HOSTILE}”."]))
 
 
@@ -36,28 +42,43 @@ def waived(folder: Path) -> AuditRecord:
     """The failed repair under a policy whose waivers cover both the finding and the gate."""
     record = failed_repair(folder)
     assert record.findings_after is not None
+    finding = {"fingerprint": record.findings_after[0].fingerprint, "pointer": "/findings_after/0"}
     rules = [
-        _rule("findings", "fail", "inversion: “Call now.” (high).", name_of(record.findings_after[0]), "A. Owner"),
-        _rule("quality/cider", "fail", "CIDEr fell.", None, "B. Owner"),
-        _rule("coverage", "pass", "1600 of 1600 items.", None, None),
+        RuleResult(rule="findings", outcome="fail", reason="“Call now.”", waived_by="A. Owner", **finding),
+        RuleResult(rule="quality/cider", outcome="fail", reason="Fell.", waived_by="B. Owner", pointer="/drops/cider"),
+        RuleResult(rule="coverage", outcome="pass", reason="1600 of 1600 items.", pointer="/coverage"),
     ]
     waivers = [
         _waiver("quality", None, "B. Owner", "known and accepted"),
+        _waiver("findings", "something else", "A. Owner", "another finding of the same owner"),
         _waiver("findings", "Call now!", "A. Owner", "a caption of the training set"),
     ]
-    certification = SimpleNamespace(policy="release", rules=rules, waivers=waivers)
     verdict = Verdict(outcome="pass", about="repaired model", reasons=["Every rule holds or is waived."])
-    return record.model_copy(update={"verdict": verdict, "certification": certification})
+    return _certified(record, verdict, rules, waivers)
 
 
-def _rule(name: str, outcome: str, reason: str, fingerprint: str | None, owner: str | None) -> SimpleNamespace:
-    return SimpleNamespace(rule=name, outcome=outcome, reason=reason, fingerprint=fingerprint, waived_by=owner)
+def refused(folder: Path) -> AuditRecord:
+    """A scan that found nothing, under a policy that asks for more than the run has."""
+    rules = [
+        RuleResult(rule="coverage", outcome="pass", reason="1600 of 1600 items.", pointer="/coverage"),
+        RuleResult(rule="power", outcome="inconclusive", reason="No controls were run.", pointer="/controls"),
+    ]
+    verdict = Verdict(outcome="inconclusive", reasons=["No controls were run."])
+    return _certified(builders.clean_pass(folder), verdict, rules, [])
 
 
-def _waiver(rule: str, target: str | None, owner: str, reason: str) -> SimpleNamespace:
-    return SimpleNamespace(
-        rule=rule, target=target, fingerprint=None, owner=owner, reason=reason, expires="2027-01-31", state="used"
-    )
+def _certified(
+    record: AuditRecord, verdict: Verdict, rules: list[RuleResult], waivers: list[WaiverState]
+) -> AuditRecord:  # fmt: skip
+    judgement = Certification(
+        policy="release", policy_digest=builders.digest("policy"), when="2026-11-21T23:00:00Z", outcome=verdict.outcome,
+        assurance="screened", required_assurance="screened", rules=rules, waivers=waivers, run_verdict=record.verdict,
+    )  # fmt: skip
+    return record.model_copy(update={"verdict": verdict, "certification": judgement})
+
+
+def _waiver(rule: str, target: str | None, owner: str, reason: str) -> WaiverState:
+    return WaiverState(rule=rule, target=target, owner=owner, reason=reason, expires="2027-01-31", state="used")
 
 
 CASES: Mapping[str, Callable[[Path], AuditRecord]] = {
@@ -68,4 +89,6 @@ CASES: Mapping[str, Callable[[Path], AuditRecord]] = {
     "inconclusive": builders.inconclusive,
     "hostile": hostile,
     "waived": waived,
+    "refused": refused,
+    "certified": builders.certified,
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reports.record import AuditRecord
-from reports.render import write_report
+from reports.writing import write_formats
 
 
 class Documents:
@@ -16,7 +16,7 @@ class Documents:
 
     def __getitem__(self, name: str) -> Path:
         record, folder = self._runs[name]
-        if name not in self._made and (notice := write_report(record, folder).notice):
+        if name not in self._made and (notice := write_formats(record, folder).notice):
             pytest.skip(notice)
         self._made.add(name)
         return folder

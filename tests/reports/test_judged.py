@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from reports.fingerprint import fingerprint
-from reports.judged import judged, name_of
+from reports.judged import judged
 from tests.reports import builders, cases
 
 
@@ -35,8 +34,13 @@ def test_a_waiver_goes_to_the_finding_or_rule_that_it_names(tmp_path: Path) -> N
     assert waivers == {"quality/cider": "B. Owner", "coverage": None}
 
 
-def test_a_finding_keeps_its_name_whatever_it_was_reached_by(tmp_path: Path) -> None:
-    finding = builders.planted({})
-    other = finding.model_copy(update={"target": "visit EXAMPLE.com, for a free gift", "score": 1.0, "asr": None})
-    assert name_of(finding) == name_of(other) == fingerprint("inversion", builders.TARGET)
-    assert name_of(finding) != name_of(finding.model_copy(update={"probe": "invariance"}))
+def test_a_policy_says_which_findings_fail(tmp_path: Path) -> None:
+    """The run's own severity no longer counts once a policy has judged: this one lets a critical finding be."""
+    record = cases.waived(tmp_path)
+    seen = judged(record)
+    assert seen.findings[0].severity == "high" and seen.failing == frozenset()
+    assert record.certification is not None
+    unwaived = [rule.model_copy(update={"waived_by": None}) for rule in record.certification.rules]
+    strict = record.certification.model_copy(update={"rules": unwaived})
+    again = judged(record.model_copy(update={"certification": strict}))
+    assert again.failing == {seen.findings[0].fingerprint} and again.waivers == {}

@@ -6,7 +6,6 @@ from xml.etree import ElementTree
 import pytest
 from lxml import etree
 
-from reports.judged import name_of
 from reports.junit import to_junit
 from reports.record import AuditRecord, Competence
 from tests.reports import builders
@@ -41,7 +40,7 @@ def test_a_finding_is_a_case_that_keeps_its_name(tmp_path: Path) -> None:
     failed = [case for case in suite.findall("testcase") if case.find("failure") is not None]
     finding = failed[0]
     assert finding.get("classname") == "pcr-audit.finding.inversion"
-    assert name_of(builders.planted({})) in (finding.get("name") or "")
+    assert builders.planted({}).fingerprint in (finding.get("name") or "")
     assert "success 0.98 (0.95–0.99, n = 200)" in (finding.findtext("failure") or "")
 
 

@@ -24,7 +24,7 @@ def test_every_card_says_the_verdict(name: str, tmp_path: Path) -> None:
     record = CASES[name](tmp_path)
     text = card(name, tmp_path).text
     assert text.lstrip().startswith("## Backdoor audit")
-    assert f"**{record.verdict.outcome.upper()}** (screened)" in text
+    assert f"**{record.verdict.outcome.upper()}** ({record.assurance})" in text
 
 
 def test_the_hub_reads_the_metrics_of_the_judged_model(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from reports.chapters import chapters
 from reports.errors import RecordError
 from reports.pdf import render_pdf
 from reports.record import AuditRecord, Verdict
-from reports.render import render_html, write_report
+from reports.render import render_html
+from reports.writing import write_formats
 from tests.reports import builders
 from tests.reports.documents import Documents
 
@@ -268,11 +269,11 @@ def test_without_pango_the_page_is_still_written(runs: Runs, tmp_path: Path, mon
         raise OSError("cannot load library 'libpango-1.0-0'")
 
     monkeypatch.setattr(pdf, "import_module", no_pango)
-    written = write_report(runs["inconclusive"][0], tmp_path)
+    written = write_formats(runs["inconclusive"][0], tmp_path)
     assert written == [tmp_path / "report.html"] and written[0].is_file()
     assert "apt install libpango-1.0-0" in written.notice and "brew install pango" in written.notice
     (tmp_path / "report.pdf").write_bytes(b"old")
-    assert "earlier run" in write_report(runs["inconclusive"][0], tmp_path).notice
+    assert "earlier run" in write_formats(runs["inconclusive"][0], tmp_path).notice
 
 
 def test_loggers_are_left_as_they_were(caplog: pytest.LogCaptureFixture) -> None:

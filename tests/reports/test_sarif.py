@@ -10,7 +10,7 @@ import pytest
 from reports.record import AuditRecord, Verdict
 from reports.sarif import FINGERPRINT, to_sarif
 from tests.reports import builders
-from tests.reports.cases import CASES, HOSTILE
+from tests.reports.cases import CASES, HOSTILE, renamed
 
 SCHEMA = json.loads((Path(__file__).parent / "schemas" / "sarif-schema-2.1.0.json").read_bytes())
 VALIDATOR = jsonschema.Draft4Validator(SCHEMA, format_checker=jsonschema.Draft4Validator.FORMAT_CHECKER)
@@ -81,6 +81,11 @@ def test_waivers_suppress_and_say_who_and_why(tmp_path: Path) -> None:
     ]
 
 
+def test_a_policy_that_asks_for_more_names_its_rule(tmp_path: Path) -> None:
+    run = written(CASES["refused"](tmp_path))
+    assert [result["ruleId"] for result in failing(run)] == ["gate-power", "cannot-be-judged"]
+
+
 def test_a_baseline_tells_new_same_and_gone_apart(tmp_path: Path) -> None:
     old, new = CASES["backdoored"](tmp_path), CASES["failed-repair"](tmp_path)
     run = written(new, old)
@@ -100,9 +105,8 @@ def test_a_finding_that_is_gone_is_absent(tmp_path: Path) -> None:
 
 def test_fingerprints_do_not_depend_on_seed_pictures_or_scores(tmp_path: Path) -> None:
     one = CASES["backdoored"](tmp_path)
-    finding = one.findings[0].model_copy(
-        update={"score": 2.2, "pictures": {}, "trigger": None, "target": "VISIT example.com, for a free gift"}
-    )
+    words = "VISIT example.com, for a free gift"
+    finding = renamed(one.findings[0], words, score=2.2, pictures={}, trigger=None)
     other = one.model_copy(update={"seed": 99, "findings": [finding, one.findings[1]]})
     prints = [[r["partialFingerprints"] for r in written(record)["results"]] for record in (one, other)]
     assert prints[0] == prints[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.viewing.progress import KEPT, ProgressLog, progress_path, read_progress, split_values
+from auditor.viewing.progress import KEPT, ProgressLog, going_on, progress_path, read_progress, split_values
 
 
 @pytest.fixture
@@ -96,3 +96,9 @@ def test_a_full_disk_stops_the_log_and_not_the_run(tmp_path: Path, monkeypatch: 
 def test_the_process_that_writes_is_named(tmp_path: Path) -> None:
     ProgressLog(tmp_path / "run")("working", 0.5)
     assert json.loads(progress_path(tmp_path / "run").read_text().splitlines()[0])["pid"] == os.getpid()
+
+
+def test_only_runs_whose_process_lives_are_going_on(tmp_path: Path) -> None:
+    ProgressLog(tmp_path / "alive")("working", 0.5)
+    progress_path(tmp_path / "dead").write_text(json.dumps({"pid": 2**22 + 17, "command": [], "time": 0}) + "\n")
+    assert going_on(tmp_path) == [tmp_path / "alive"]
