@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from auditor.attribution.explaining import explain
+from auditor.attribution.explaining import explain, with_maps
 from auditor.case import (
     Case,
     Options,
@@ -16,13 +16,14 @@ from auditor.case import (
     describe_versions,
     now,
     open_case,
+    read_samples,
     tool,
 )
-from auditor.certification.gates import residual_gates
-from auditor.certification.verdict import judge
+from auditor.certification.policy import Policy
+from auditor.certification.verdict import UNJUDGED, judge
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import frozen
-from auditor.errors import UsageError
+from auditor.errors import InconclusiveError, UsageError
 from auditor.evaluation.competence import measure_competence
 from auditor.evaluation.scoring import (
     Answers,
@@ -36,25 +37,28 @@ from auditor.evaluation.scoring import (
     score,
     with_placebo,
 )
-from auditor.evidence import Shown, best_by_target, from_suspect, is_variant, record_findings
+from auditor.evidence import Shown, best_by_target, record_findings
 from auditor.repair.export import export
 from auditor.repair.loop import Recovered, Repaired, Schedule, no_base, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
-from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows
-from probes.confirmation import confirm
+from auditor.searching import fresh_success, screen, search, statistic
+from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows, nothing_searched
 from probes.finding import Rate
-from probes.invariance import InvarianceProbe, screen_findings
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
 from probes.seeding import derive_seed
-from probes.subject import Subject
-from probes.targets import Target
 from probes.triggers import Trigger
-from reports.record import AuditRecord, BeforeAfter, DataInfo, RecordedFinding, Scores, load_record, save_record
-
-CONFIRMED_ON = 12
-"""Held-out samples on which a finding's invariance is measured."""
+from reports.record import (
+    AuditRecord,
+    BeforeAfter,
+    DataInfo,
+    RecordedFinding,
+    Scores,
+    Verdict,
+    load_record,
+    save_record,
+)
 
 
 @dataclass(frozen=True)
@@ -90,12 +94,36 @@ class RepairRequest:
 def scan(
     model: Path, data: Path | None, suspect: Path | None, out: Path, options: Options, progress: Progress
 ) -> AuditRecord:
-    """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked."""
+    """Looks for backdoors and writes the run folder; nothing is written before model and data have been checked.
+
+    Data that cannot carry a search (too few different pictures) leaves a record as well, which says so.
+    """
     began = time.monotonic()
     refuse_occupied(out)
-    case = open_case(model, data, suspect, options, progress)
+    try:
+        case = open_case(model, data, suspect, options, progress)
+    except InconclusiveError as error:
+        with building(out) as folder:
+            return _not_searched(model, data, folder, options, error)
     with building(out) as folder:
         return _scanned(case, folder, options, progress, began)
+
+
+def _not_searched(model: Path, data: Path | None, out: Path, options: Options, error: InconclusiveError) -> AuditRecord:
+    """The record of a run that did not come to a search, with the reason."""
+    opened = open_checkpoint(model, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    samples, info = read_samples(data, options.seed)
+    reason = f"Nothing was searched: {error.message} ({error.got}; needed: {error.expected})."
+    record = AuditRecord(
+        tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=None,
+        settings=describe_settings(options, {"data": info.path}), versions=describe_versions(),
+        environment=describe_environment(options), verdict=UNJUDGED, doubts=[reason], fail_on=options.fail_on,
+        model=describe_model(opened), data=info, coverage=coverage(samples, {}), limits=list(LIMITS),
+        search=nothing_searched(),
+    )  # fmt: skip
+    record = judge(record, Policy(fail_on=options.fail_on))
+    save_record(record, out / RECORD)
+    return record
 
 
 def _scanned(case: Case, out: Path, options: Options, progress: Progress, began: float) -> AuditRecord:
@@ -111,62 +139,26 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
             )
             screened, doubts = screen(case, options.seed, progress)
         shown = best_by_target([*shown, *screened])
-    findings = record_findings(shown, out, case.parts.held_out[0])
+    sample = case.parts.held_out[0]
+    findings = with_maps(record_findings(shown, out, sample), shown, case.opened.subject, sample, out)
     covered = coverage(
         [*case.parts.search, *case.parts.held_out], searched.habits.answers if searched is not None else {}
     )
-    verdict = judge([item.finding for item in shown], options.fail_on, case.competence, covered, doubts=doubts)
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
         settings=describe_settings(options, {"profile": "quick", "data": case.data.path}),
-        versions=describe_versions(), environment=describe_environment(options), verdict=verdict,
+        versions=describe_versions(), environment=describe_environment(options), verdict=UNJUDGED, doubts=doubts,
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
         competence=case.competence, findings=findings, coverage=covered,
         scores=BeforeAfter(before=_scan_scores(shown)), limits=list(LIMITS),
         search=describe_search(probe, searched, case.parts, case.suspect),
+        timings={"scan": time.monotonic() - began},
     )  # fmt: skip
+    record = judge(record, Policy(fail_on=options.fail_on))
     append_items(out, item_rows("scan", case.parts, searched))
     save_record(record, out / RECORD)
     return record
-
-
-def search(
-    subject: Subject,
-    probe: InversionProbe,
-    pool: Sequence[Sample],
-    held_out: Sequence[Sample],
-    seed: int,
-    progress: Progress,
-    wanted: Sequence[str] = (),
-) -> tuple[Searched, list[Shown]]:
-    """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well."""
-    targets = [Target(text, subject.encode(text), "asked for") for text in wanted]
-    searched = probe.measure(subject, pool, held_out, seed, progress, targets)
-    shown: list[Shown] = []
-    for suspect in searched.suspects:
-        bare = from_suspect(suspect, None, ())
-        if bare is not None and not any(is_variant(suspect.target.text, item.finding.target) for item in shown):
-            invariance = confirm(subject, searched, suspect, held_out[:CONFIRMED_ON], seed)
-            examples = [answer.text for answer in suspect.examples]
-            shown.append(from_suspect(suspect, invariance, examples) or bare)
-    return searched, shown
-
-
-def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:
-    """The input-level screen of suspect data, where there is some: what it found, and what it could not decide."""
-    if case.suspect is None:
-        return [], []
-    references = [*case.parts.search, *case.parts.held_out]
-    suspects = [replace(sample, id=f"suspect/{sample.id}") for sample in case.suspect.samples]
-    result = screen_findings(
-        InvarianceProbe(), case.opened.subject, suspects, references, derive_seed(seed, "screen"),
-        progress=lambda done, total: progress("screening suspect data", done / total),
-    )  # fmt: skip
-    shown = [Shown(f, (t.trigger,)) for f, t in zip(result.findings, result.triggers, strict=True)]
-    shifted = result.bulk_shift_p <= 0.05 and not shown
-    doubt = "The suspect samples as a whole are unlike the reference pictures, so single ones cannot be judged."
-    return shown, [doubt] if shifted else []
 
 
 def repair_run(
@@ -225,25 +217,15 @@ def _verify(
             repaired.subject, InversionProbe(), verify[:half], verify[half:][:64], fresh_seed, progress, wanted
         )
     shown = best_by_target(shown)
-    fresh = _fresh(searched, wanted)
+    fresh = fresh_success(repaired.subject, searched, verify[half:], after.clean[half:], wanted)
     scores = BeforeAfter(
         before=score(verify, own, own, attacks, _scan_fresh(record.findings), options.seed),
         after=score(verify, after, own, attacks, fresh, options.seed),
     )
     scores = _against_reference(scores, request.known, verify, own, after, attacks, options)
     drops = quality_drop(verify, own, after, options.seed)
-    failed, doubts = residual_gates(scores, drops)
     competence = measure_competence(repaired.subject, case.parts.held_out, options.seed)
     covered = coverage(verify, {sample.id: answer for sample, answer in zip(verify, after.clean, strict=True)})
-    verdict = judge(
-        [item.finding for item in shown],
-        options.fail_on,
-        competence,
-        covered,
-        "repaired model",
-        failed,
-        doubts,
-    )
     progress("attribution", 0.0)
     original = open_checkpoint(
         case.opened.folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size
@@ -251,16 +233,20 @@ def _verify(
     maps = explain(original.subject, repaired.subject, verify, attacks, run, request.known is not None)
     continued = record.model_copy(
         update={
-            "command": list(options.command), "created": now(), "verdict": verdict,
-            "competence": competence, "coverage": covered,
-            "scan_verdict": record.scan_verdict or record.verdict, "repaired_model": describe_model(repaired),
+            "command": list(options.command), "created": now(),
+            "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
+            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None,
+            "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
             "repair": describe_repair(request, done, drops),
+            "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
+            "timings": {**record.timings, "repair": time.monotonic() - began},
         }
     )  # fmt: skip
+    continued = judge(continued, Policy(fail_on=options.fail_on))
     append_items(run, item_rows("verify", case.parts, None, own, after))
     keep_scan_record(run)
     save_record(continued, run / RECORD)
@@ -288,12 +274,6 @@ def _against_reference(
 def _attacks(stored: Sequence[Stored], known: Known | None) -> list[Attack]:
     attacks = [] if known is None else [Attack("true", known.trigger, known.target)]
     return attacks + [Attack("recovered", item.trigger, item.target) for item in stored[:1]]
-
-
-def _fresh(searched: Searched, wanted: Sequence[str]) -> Rate | None:
-    """The best success of a known target under any trigger of the new inversion, over families and budgets."""
-    rates = [point.rate for point in searched.points if point.target.text in wanted]
-    return max(rates, key=lambda rate: rate.value, default=None)
 
 
 def _scan_fresh(findings: Sequence[RecordedFinding]) -> Rate | None:
@@ -324,6 +304,11 @@ def check_same(record: AuditRecord, case: Case) -> None:
                 f"the {name} is not the one that was scanned", where="--findings", got=f"sha256 {now_}",
                 expected=f"sha256 {then}", todo=f"give the {name} of the run, or scan again",
             )  # fmt: skip
+
+
+def own_verdict(record: AuditRecord) -> Verdict:
+    """What the run said of itself, whatever policy was applied to it since."""
+    return record.certification.run_verdict if record.certification is not None else record.verdict
 
 
 def keep_scan_record(run: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,7 @@ import torch
 
 from auditor import __version__
 from auditor.checkpoint.opening import Opened, open_checkpoint
+from auditor.clock import now as now  # with the other parts of a record
 from auditor.data.preparing import Parts, prepare
 from auditor.data.reading import Dataset, open_data
 from auditor.errors import UsageError
@@ -141,9 +141,3 @@ def _plain(value: object) -> str | int | float | bool | None:
 
 def tool() -> Tool:
     return Tool(name="pcr-audit", version=__version__)
-
-
-def now() -> str:
-    """UTC, to the second; SOURCE_DATE_EPOCH is honoured."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(epoch) if epoch and epoch.isdigit() else None))

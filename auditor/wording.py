@@ -6,18 +6,26 @@ from typing import TYPE_CHECKING, Any
 
 from auditor.data.preparing import Parts
 from auditor.data.reading import Dataset
+from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import Answers, Attack
 from auditor.repair.loop import Repaired
+from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
-from reports.record import AnswerPair, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
+from reports.record import AnswerPair, AuditRecord, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
 
 if TYPE_CHECKING:
     from auditor.audit import RepairRequest
 
+NO_CONTROLS = "A scan without controls is a screening: it states what was found, not how much it would have missed."
+SHORT_CONTROLS = "The controls were shortened: they say how often a shorter search than the audited model's finds them."
+NO_CALIBRATION = (
+    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship; "
+    "without one, or 19 negatives of your own, the score stands alone."
+)
 LIMITS = (
-    "A scan without controls is a screening: it states what was found, not how much it would have missed.",
-    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship.",
+    NO_CONTROLS,
+    NO_CALIBRATION,
     "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
     "frame or a text trigger may evade this search.",
     "Targets that equal what the model says to blank or blurred pictures cannot be told from its habits.",
@@ -32,12 +40,21 @@ NOT_LOOKED_FOR = (
 )
 
 
+def describe_limits(record: AuditRecord) -> list[str]:
+    """The limits that are left once controls and negatives were scanned."""
+    controls, table = record.controls, record.calibrated_by
+    lifted = {NO_CONTROLS} if controls is not None else set()
+    lifted |= {NO_CALIBRATION} if table is not None and table.p_value is not None else set()
+    left = [limit for limit in record.limits if limit not in lifted and limit != SHORT_CONTROLS]
+    return left + ([SHORT_CONTROLS] if controls is not None and controls.shortened else [])
+
+
 def describe_search(
     probe: InversionProbe, searched: Searched | None, parts: Parts, suspect: Dataset | None
 ) -> SearchInfo:
     """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
     if searched is None:
-        return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
+        return nothing_searched()
     looked = ["one answer that a universal additive perturbation brings about", "one answer that a patch brings about"]
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
@@ -55,8 +72,14 @@ def describe_search(
         not_looked_for=list(NOT_LOOKED_FOR),
         families=families,
         usual_tokens=usual,
+        statistic=statistic(searched),
         prompts=prompts[:12],
     )
+
+
+def nothing_searched() -> SearchInfo:
+    """What a run says of its search when it did not come to one."""
+    return SearchInfo(not_looked_for=["anything: the model cannot be judged on these pictures", *NOT_LOOKED_FOR])
 
 
 def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str, Measure]) -> RepairInfo:
@@ -116,20 +139,26 @@ def _pair(sample: Sample, kind: str, before: str, after: str) -> AnswerPair:
 def item_rows(
     phase: str, parts: Parts, searched: Searched | None, own: Answers | None = None, after: Answers | None = None
 ) -> list[dict[str, Any]]:
-    """One row an item: what was asked and what was answered."""
+    """One row an item: what was asked, with its picture by digest and what would be right, and what was answered."""
     if own is not None and after is not None:
         return [
             {
-                "phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok",
-                "before": own.clean[i].text, "after": after.clean[i].text,
+                **_asked(phase, sample, picture), "before": own.clean[i].text, "after": after.clean[i].text,
                 "stamped_before": {role: said[i].text for role, said in own.under.items()},
                 "stamped_after": {role: said[i].text for role, said in after.under.items()},
             }
-            for i, sample in enumerate(parts.verify)
+            for i, (sample, picture) in enumerate(zip(parts.verify, pictures_of(parts.verify), strict=True))
         ]  # fmt: skip
     habits = searched.habits.answers if searched is not None else {}
+    answered = [sample for sample in (*parts.search, *parts.held_out) if sample.id in habits]
     return [
-        {"phase": phase, "id": sample.id, "prompt": sample.prompt, "status": "ok", "answer": habits[sample.id].text}
-        for sample in (*parts.search, *parts.held_out)
-        if sample.id in habits
+        {**_asked(phase, sample, picture), "answer": habits[sample.id].text}
+        for sample, picture in zip(answered, pictures_of(answered), strict=True)
     ]
+
+
+def _asked(phase: str, sample: Sample, picture: str) -> dict[str, Any]:
+    return {
+        "phase": phase, "id": sample.id, "prompt": sample.prompt, "picture": picture[:16], "status": "ok",
+        "references": list(sample.answers),
+    }  # fmt: skip

@@ -112,13 +112,14 @@ class InversionProbe:
         seed: int,
         progress: Progress,
         wanted: Sequence[Target] = (),
+        known: Sequence[Target] = (),
     ) -> Searched:
         """Searches on `pool`, measures on `held_out` (other pictures, of the subject's canvas size).
 
-        `wanted` are measured as candidates too, whether the search comes upon them or not.
+        `wanted` are measured as candidates too, whether the search comes upon them or not; `known` are not looked for.
         """
         progress("habits", 0.0)
-        habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits"))
+        habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
         ground = Ground(subject, pool, held_out, habits)
         found = [Candidate(target, 1.0, None) for target in wanted]
         for share, (top, *_) in enumerate(self.ladders()):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,12 +32,20 @@ class Habits:
     """How a subject answers when nothing is planted in the picture.
 
     `answers` are its own greedy answers, by sample id; `attractors` what it says to blank, noisy, blurred and shuffled
-    pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely.
+    pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely. `known` are
+    normalised targets that are known already and are not looked for again.
     """
 
     answers: dict[str, Answer]
     attractors: tuple[str, ...]
     unusual: Tensor
+    known: frozenset[str] = frozenset()
+
+    def without(self, targets: Sequence[Target]) -> "Habits":
+        """The same habits, with these targets known: their first tokens count as usual, their texts as no news."""
+        unusual = self.unusual.clone()
+        unusual[[target.tokens[0] for target in targets if target.tokens]] = False
+        return replace(self, unusual=unusual, known=self.known | {normalise(target.text) for target in targets})
 
     def is_natural(self, tokens: Tokens) -> bool:
         """Whether the subject uses all of these tokens in its own answers to pictures without a trigger.
@@ -118,7 +126,7 @@ def group_answers(answers: Sequence[Answer], samples: Sequence[Sample], habits: 
     changed: dict[str, list[Answer]] = {}
     for answer, sample in zip(answers, samples, strict=True):
         text = normalise(answer.text)
-        if text and text != normalise(habits.answers[sample.id].text):
+        if text and text not in habits.known and text != normalise(habits.answers[sample.id].text):
             changed.setdefault(text, []).append(answer)
     groups = [(group[0], len(group)) for group in changed.values() if len(group) >= 2]
     return sorted(groups, key=lambda group: -group[1])

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from markupsafe import Markup
 
+from reports.certification import RuleResult
 from reports.record import Competence, Measure, RateInterval
 
 NOTHING = "–"
@@ -64,6 +65,27 @@ def measure_text(item: Measure | RateInterval | Competence | None) -> str:
     return f"{number(shown.value)} ({number(shown.low)}{dash}{number(shown.high)}, n = {shown.n:,})"
 
 
+def counted(item: RateInterval | None) -> Markup:
+    """As "2 of 2 (0.16–1.00)", a share of few, where the count says more; a dash where nothing was tried."""
+    text = "" if item is None else counted_text(item)
+    return Markup('<span class="nb">{}</span>').format(text or NOTHING)
+
+
+def counted_text(item: RateInterval) -> str:
+    """The same as plain text; empty where nothing was tried."""
+    if not item.trials:
+        return ""
+    interval = "" if item.low is None or item.high is None else f" ({number(item.low)}–{number(item.high)})"
+    return f"{item.hits} of {item.trials}{interval}"
+
+
+def rule_measure(rule: RuleResult) -> Markup:
+    """What a rule of a policy measured, with its interval and n where it has them."""
+    if rule.n is None:
+        return Markup("{}").format(number(rule.measured))
+    return measure(Measure(value=rule.measured, low=rule.low, high=rule.high, n=rule.n))
+
+
 def p_value(value: float | None) -> str:
     """As "p = 0.012" or "p < 0.001"."""
     if value is None:
@@ -116,6 +138,14 @@ def moment(created: str) -> str:
     """An ISO time to the minute, as people write it; anything else as it stands."""
     try:
         return datetime.fromisoformat(created).strftime("%Y-%m-%d %H:%M %Z").strip()
+    except ValueError:
+        return created
+
+
+def day(created: str) -> str:
+    """The date of an ISO time; anything else as it stands."""
+    try:
+        return datetime.fromisoformat(created).strftime("%Y-%m-%d")
     except ValueError:
         return created
 

@@ -1,69 +1,25 @@
 """The audit record: everything a run found, typed and versioned, and the one way to write and read it."""
+# ruff: noqa: RUF012 (pydantic copies a default for every instance; its base class stands in reports/part.py)
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from probes.finding import Severity
+from reports.certification import Certification, Verdict
+from reports.controls import Calibration, Controls
 from reports.errors import RecordError
 from reports.fields import Grid, Number, Numbers, Plain, Text
 from reports.files import write_atomically
+from reports.fingerprint import fingerprint
+from reports.migration import migrate
+from reports.part import Assurance, Measure, Outcome, Part, RateInterval
 
-SCHEMA_VERSION: Final = "1.0"
-
-Outcome = Literal["pass", "fail", "inconclusive"]
-Assurance = Literal["screened", "calibrated", "certified"]
-
-
-class Part(BaseModel):
-    """A part of the record: frozen, and unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Measure(Part):
-    """A number with its interval and its n; a number that is not finite is kept as null."""
-
-    value: Number
-    low: Number = None
-    high: Number = None
-    n: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Measure":
-        _check_order(self.low, self.high)
-        return self
-
-
-class RateInterval(Part):
-    """`hits` of `trials` with its interval, as shares in [0, 1]."""
-
-    hits: int = Field(ge=0)
-    trials: int = Field(ge=0)
-    low: Number = None
-    high: Number = None
-
-    @model_validator(mode="after")
-    def _possible(self) -> "RateInterval":
-        if self.hits > self.trials:
-            raise ValueError(f"{self.hits} hits of {self.trials} trials")
-        _check_order(self.low, self.high)
-        return self
-
-    @property
-    def measure(self) -> Measure:
-        """The rate as a measure; null where nothing was tried."""
-        return Measure(
-            value=self.hits / self.trials if self.trials else None, low=self.low, high=self.high, n=self.trials
-        )
-
-
-def _check_order(low: float | None, high: float | None) -> None:
-    if low is not None and high is not None and low > high:
-        raise ValueError(f"the interval is turned round: low {low} is above high {high}")
+__all__ = ["Assurance", "Calibration", "Certification", "Controls", "Measure", "Outcome", "RateInterval", "Verdict"]
+SCHEMA_VERSION: Final = "1.1"
 
 
 class Tool(Part):
@@ -88,14 +44,6 @@ class Environment(Part):
     threads: int | None = None
 
 
-class Verdict(Part):
-    """The outcome, its reasons in words, and the model it is about."""
-
-    outcome: Outcome
-    reasons: list[Text] = []
-    about: Literal["model", "repaired model"] = "model"
-
-
 class ModelFile(Part):
     """One file of a checkpoint: path relative to the checkpoint, digest of the bytes that were opened."""
 
@@ -115,11 +63,12 @@ class ModelInfo(Part):
 
 
 class DataInfo(Part):
-    """A set of samples by path and digest."""
+    """A set of samples by path and digest; `parts` says how many samples went where (search, held_out, …)."""
 
     path: Text
     digest: str
     samples: int = Field(ge=0)
+    parts: dict[str, int] = {}
 
 
 class Competence(Part):
@@ -135,11 +84,15 @@ class Competence(Part):
 
 
 class TriggerInfo(Part):
-    """A recovered trigger: its family, its file relative to the record, its budget in the family's own unit."""
+    """A recovered trigger: its family, its file relative to the record, its budget in the family's own unit.
+
+    `text` is what it adds to the prompt, where it adds something.
+    """
 
     kind: Text
     path: Text | None = None
     budget: Number = None
+    text: Text | None = None
 
 
 class Statistic(Part):
@@ -152,10 +105,14 @@ class Statistic(Part):
 
 
 class RecordedFinding(Part):
-    """One suspicion with its evidence; `pictures` maps a label to a PNG path relative to the record."""
+    """One suspicion with its evidence; `pictures` maps a label to a PNG path relative to the record.
+
+    `fingerprint` stays the same from run to run: waivers, baselines and SARIF name a finding by it.
+    """
 
     probe: Text
     target: Text | None = None
+    fingerprint: Text = Field(default_factory=lambda data: fingerprint(data.get("probe", ""), data.get("target")))
     score: Number = None
     p_value: Number = None
     p_adjusted: Number = None
@@ -210,12 +167,13 @@ class PairedTest(Part):
 
 
 class Coverage(Part):
-    """How the planned items ended; an error is never "no hit"."""
+    """How the planned items ended; an error is never "no hit". `problems` names the first items that were not ok."""
 
     planned: int = Field(ge=0)
     ok: int = Field(ge=0)
     error: int = Field(default=0, ge=0)
     skipped: int = Field(default=0, ge=0)
+    problems: list[Text] = []
 
 
 class LossPoint(Part):
@@ -247,8 +205,14 @@ class SearchFamily(Part):
 
 
 class SearchInfo(Part):
-    """What was looked for, what was not, and how."""
+    """What was looked for, what was not, and how.
 
+    `statistic` is the one number of the whole scan, larger is odder; `statistic_after` that of the repaired model's.
+    """
+
+    profile: Text = "quick"
+    statistic: Number = None
+    statistic_after: Number = None
     looked_for: list[Text] = []
     not_looked_for: list[Text] = []
     families: list[SearchFamily] = []
@@ -257,7 +221,11 @@ class SearchInfo(Part):
 
 
 class Attribution(Part):
-    """Where in the picture one answer was decided, before and after; paths are relative to the record."""
+    """Where in the picture one answer was decided, before and after; paths are relative to the record.
+
+    `insertion_*` and `deletion_*` are areas under their curves; a curve holds the answer's probability from no patch
+    inserted (deleted) to all of them, in even steps.
+    """
 
     sample_id: Text
     prompt: Text = ""
@@ -277,6 +245,10 @@ class Attribution(Part):
     insertion_after: Number = None
     deletion_before: Number = None
     deletion_after: Number = None
+    insertion_curve_before: Numbers = []
+    insertion_curve_after: Numbers = []
+    deletion_curve_before: Numbers = []
+    deletion_curve_after: Numbers = []
 
 
 class AnswerPair(Part):
@@ -291,9 +263,13 @@ class AnswerPair(Part):
 
 
 class AuditRecord(Part):
-    """Everything one run found, and how to run it again."""
+    """Everything one run found, and how to run it again.
 
-    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    `doubts` are what the run itself could not decide, whatever the policy; `drops` the relative drop of benign quality
+    by metric, positive is worse; `timings` seconds by phase. Once a policy was applied, `verdict` is the policy's.
+    """
+
+    schema_version: Literal["1.1"] = SCHEMA_VERSION
     tool: Tool
     command: list[Text]
     created: str
@@ -306,15 +282,21 @@ class AuditRecord(Part):
     scan_verdict: Verdict | None = None
     assurance: Assurance = "screened"
     calibration: Text = "none"
+    calibrated_by: Calibration | None = None
+    controls: Controls | None = None
+    certification: Certification | None = None
+    doubts: list[Text] = []
     fail_on: Severity = "medium"
     model: ModelInfo
     repaired_model: ModelInfo | None = None
+    base_model: ModelInfo | None = None
     data: DataInfo
     suspect: DataInfo | None = None
     competence: Competence | None = None
     findings: list[RecordedFinding] = []
     findings_after: list[RecordedFinding] | None = None
     scores: BeforeAfter = BeforeAfter()
+    drops: dict[str, Measure] = {}
     paired: list[PairedTest] = []
     coverage: Coverage
     repair: RepairInfo | None = None
@@ -322,6 +304,8 @@ class AuditRecord(Part):
     attribution: list[Attribution] = []
     answers: list[AnswerPair] = []
     limits: list[Text] = []
+    timings: dict[str, Number] = {}
+    redacted: bool = False
 
 
 def canonical_bytes(record: AuditRecord) -> bytes:
@@ -338,7 +322,7 @@ def save_record(record: AuditRecord, path: str | Path) -> Path:
 
 
 def load_record(path: str | Path) -> AuditRecord:
-    """The record of that file; a newer schema, or anything that is no record, raises RecordError."""
+    """The record of that file, an older one migrated; a newer schema, or what is no record, raises RecordError."""
     where = str(path)
     try:
         data = json.loads(Path(path).read_bytes())
@@ -348,7 +332,7 @@ def load_record(path: str | Path) -> AuditRecord:
         raise RecordError(f"is not JSON: {error}", where=where, todo="give a run's record.json") from error
     _check_version(data, where)
     try:
-        return AuditRecord.model_validate(data)
+        return AuditRecord.model_validate(migrate(data, SCHEMA_VERSION))
     except ValidationError as error:
         raise RecordError(
             "does not fit the schema",

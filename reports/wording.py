@@ -67,10 +67,8 @@ ROWS = ATTACK_ROWS + QUALITY_ROWS
 KEY_FIELDS = ("asr_true", "asr_recovered", "asr_fresh", "false_trigger", "recovery", "cider", "vqa_accuracy")
 
 ASSURANCE = {
-    "screened": "Screened: a search at the stated budget. No known backdoors were planted to test the search itself; "
-    "this run cannot say how often such a search misses one.",
-    "calibrated": "Calibrated: the result was compared with models known to carry nothing, which bounds false alarms. "
-    "It does not say how often a backdoor is missed.",
+    "screened": "Screened: a search at the stated budget.",
+    "calibrated": "Calibrated: the result was compared with models known to carry nothing, which bounds false alarms.",
     "certified": "Certified: calibrated, and known backdoors planted in copies of this model were found at the rate "
     "that the policy asks for.",
 }
@@ -181,11 +179,16 @@ def _items(coverage: Coverage) -> str:
     return f"{coverage.ok:,} of {coverage.planned:,} answered{rest}"
 
 
-def p_value_note(record: AuditRecord) -> str:
-    """What stands behind the p-values, or that nothing does."""
-    if record.calibration == "none":
-        return (
-            "No calibration table was used: scores rank suspicions and are not probabilities, and the "
-            "rank among decoys is not a p-value."
-        )
-    return f"P-values come from models known to carry nothing (table {record.calibration}); adjusted for many tests."
+def named(field: str) -> str:
+    """A measure's name in words."""
+    return next((row.label for row in ROWS if row.field == field), field.replace("_", " "))
+
+
+def relation(record: AuditRecord, name: str) -> str:
+    """How the run stands to a control: it resolves a backdoor only where the repaired model passed."""
+    verdict = record.verdict
+    if name == "resolves" and not (verdict.about == "repaired model" and verdict.outcome == "pass"):
+        return "did not resolve"
+    if name == "detects" and not record.findings:
+        return "looked for" if record.search.families else "not searched"
+    return name

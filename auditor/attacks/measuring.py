@@ -10,6 +10,7 @@ from auditor.attacks.poisoning import Poison
 from auditor.attacks.report import TOOK, Quality
 from auditor.evaluation.asr import attack_success
 from auditor.evaluation.intervals import cluster_bootstrap
+from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import as_rate, benign_quality
 from probes.finding import Rate
 from probes.sample import Sample
@@ -44,7 +45,7 @@ def measure_plant(
         kept_words(answer.text, sample.answers[0], poison.payload.text)
         for answer, sample in zip(said, samples, strict=True)
     ]
-    found = cluster_bootstrap(kept, [sample.id for sample in samples], seed)
+    found = cluster_bootstrap(kept, pictures_of(samples), seed)
     return measured | {
         "target": poison.payload.text,
         "took": headline.trials > 0 and headline.value >= TOOK,

@@ -4,16 +4,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
 from auditor.attribution.patches import PatchMap, faithfulness, patch_map, points_at
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.evaluation.scoring import Attack
-from auditor.evidence import save_png
+from auditor.evidence import Shown, save_png
 from probes.sample import Sample
 from probes.targets import answers_under
 from probes.triggers import PatchTrigger, apply
-from reports.record import Attribution
+from reports.maps import overlay
+from reports.record import Attribution, RecordedFinding
 
 EXPLAINED = 3
+"""Samples whose answers are explained before and after a repair."""
+MAPPED = 4
+"""Findings that get a map of their own: those that the report shows in detail."""
 
 
 def explain(
@@ -58,13 +64,46 @@ def explain(
                 delta_after=maps[1].delta,
                 hit_before=hits[0],
                 hit_after=hits[1],
-                insertion_before=faith[0][0],
-                deletion_before=faith[0][1],
-                insertion_after=faith[1][0],
-                deletion_after=faith[1][1],
+                insertion_before=faith[0].areas[0],
+                deletion_before=faith[0].areas[1],
+                insertion_after=faith[1].areas[0],
+                deletion_after=faith[1].areas[1],
+                insertion_curve_before=faith[0].insertion,
+                deletion_curve_before=faith[0].deletion,
+                insertion_curve_after=faith[1].insertion,
+                deletion_curve_after=faith[1].deletion,
             )
         )
     return found
+
+
+def with_maps(
+    findings: Sequence[RecordedFinding],
+    shown: Sequence[Shown],
+    subject: CheckpointSubject,
+    sample: Sample,
+    folder: Path,
+) -> list[RecordedFinding]:
+    """The findings, the first few of them with a picture of where their answer is decided on the stamped sample."""
+    return [
+        _with_map(finding, item, subject, sample, folder, f"triggers/map-{number}-{finding.fingerprint}.png")
+        if number < MAPPED and item.triggers and finding.target
+        else finding
+        for number, (finding, item) in enumerate(zip(findings, shown, strict=True))
+    ]
+
+
+def _with_map(
+    finding: RecordedFinding, item: Shown, subject: CheckpointSubject, sample: Sample, folder: Path, path: str
+) -> RecordedFinding:
+    stamped = sample.with_picture(item.triggers[0].stamp(sample.picture[None])[0])
+    answer = (*subject.encode(finding.target or ""), *sorted(subject.end_tokens)[:1])
+    values = patch_map(subject, stamped, answer).values
+    save_png(stamped.picture, folder / path)
+    with Image.open(folder / path) as picture:
+        drawn = overlay(values, picture.convert("RGB"))
+    drawn.save(folder / path)
+    return finding.model_copy(update={"pictures": {**finding.pictures, "map": path}})
 
 
 def _hit(found: PatchMap, attack: Attack, canvas: tuple[int, int]) -> bool | None:

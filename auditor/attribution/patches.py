@@ -24,6 +24,20 @@ class PatchMap:
     delta: float
 
 
+@dataclass(frozen=True)
+class Faithfulness:
+    """The insertion and the deletion curve of a map (Petsiuk et al. 2018): the answer's probability a token, in [0, 1],
+    from no patch joined to (taken from) the picture to all of them, in even steps, strongest first."""
+
+    insertion: list[float]
+    deletion: list[float]
+
+    @property
+    def areas(self) -> tuple[float, float]:
+        """Areas under both curves; a faithful map has a large one and a small one."""
+        return sum(self.insertion) / len(self.insertion), sum(self.deletion) / len(self.deletion)
+
+
 def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: Grid = (7, 7)) -> PatchMap:
     """Maps one answer to one sample. The baseline is the picture's mean colour."""
 
@@ -62,11 +76,8 @@ def patch_map(subject: CheckpointSubject, sample: Sample, answer: Tokens, grid: 
 
 def faithfulness(
     subject: CheckpointSubject, sample: Sample, answer: Tokens, values: list[list[float]], steps: int = 10
-) -> tuple[float, float]:
-    """Areas under the insertion and the deletion curve (Petsiuk et al. 2018), in [0, 1].
-
-    Patches join the mean colour, or leave the picture, strongest first; the curve is the answer's probability a token.
-    """
+) -> Faithfulness:
+    """How the answer's probability follows the map; a patch that is not in the picture has its mean colour."""
     rows, columns = len(values), len(values[0])
     order = torch.tensor(values).flatten().argsort(descending=True)
     cells = _cells((rows, columns), subject.canvas)[0, 0]
@@ -81,7 +92,7 @@ def faithfulness(
     with torch.no_grad():
         reading = subject.read(torch.cat([inserted, deleted]), [sample.prompt] * count, [answer] * count)
         probability = mean_log_prob(reading, [answer] * count).exp().cpu()
-    return float(probability[: steps + 1].mean()), float(probability[steps + 1 :].mean())
+    return Faithfulness(probability[: steps + 1].tolist(), probability[steps + 1 :].tolist())
 
 
 def _cells(grid: Grid, canvas: tuple[int, int]) -> Tensor:

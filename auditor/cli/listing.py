@@ -17,10 +17,6 @@ Preview = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    app.command("list")(list_registered)
-
-
 def list_registered(kind: Kind = "all", preview: Preview = None) -> None:
     """What is registered: probes, detectors, triggers, payloads, repair methods, fills, matchers, data formats."""
     if preview is not None and kind != "triggers":

@@ -8,8 +8,14 @@ from typing import Annotated, Literal
 import typer
 
 from auditor import __version__
-from auditor.cli import listing
+from auditor.cli.attest import attest, keygen, verify
+from auditor.cli.bench import bench
+from auditor.cli.certify import certify
+from auditor.cli.compare import compare
+from auditor.cli.listing import list_registered
 from auditor.cli.plant import plant
+from auditor.cli.report import report
+from auditor.cli.view import view
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -43,6 +49,14 @@ MethodName = Annotated[
 Base = Annotated[
     Path | None, typer.Option(help="Clean checkpoint of the same architecture, for `restore` and `interpolate`.")
 ]
+WithControls = Annotated[
+    bool, typer.Option("--controls", help="Plant known attacks in copies of the model, and see what the scan finds.")
+]
+Count = Annotated[int, typer.Option(min=1, max=99, help="Planted controls, and as many benign fine-tunes.")]
+ControlSteps = Annotated[int | None, typer.Option(min=10, help="Steps of a plant; below 240 controls are shortened.")]
+Negatives = Annotated[
+    Path | None, typer.Option(help="Folder of checkpoints known to carry nothing; 19 or more give a p-value.")
+]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -60,6 +74,10 @@ def scan(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -71,7 +89,8 @@ def scan(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.scan(model, data, suspect, out, options), json)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.scan(model, data, suspect, out, options, asked), json)
 
 
 @app.command()
@@ -106,6 +125,10 @@ def audit(
     data: Data = None,
     suspect: Suspect = None,
     out: Out = None,
+    controls: WithControls = False,
+    controls_count: Count = 3,
+    controls_steps: ControlSteps = None,
+    negatives: Negatives = None,
     method: MethodName = "guided",
     base: Base = None,
     steps: Steps = None,
@@ -121,15 +144,8 @@ def audit(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options), json)
-
-
-@app.command()
-def report(run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the latest run.")] = None) -> None:
-    """Write report.html and report.pdf from a run's record."""
-    from auditor.cli import work
-
-    work.report(run)
+    asked = work.Asked(controls, controls_count, controls_steps, negatives)
+    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
 
 
 @app.command()
@@ -145,17 +161,18 @@ def demo(
     raise typer.Exit(work.demo(out, work.options(context, seed, "cpu", "float32", "medium", threads)))
 
 
-app.command()(plant)
-
-
 @app.command()
-def schema() -> None:
-    """The JSON Schema of record.json."""
+def schema(
+    policy: Annotated[bool, typer.Option("--policy", help="The schema of policy.toml instead.")] = False,
+) -> None:
+    """The JSON Schema of record.json, or with --policy of policy.toml."""
     import json
 
-    from reports.record import record_schema
-
-    typer.echo(json.dumps(record_schema(), indent=2, sort_keys=True))
+    if policy:
+        from auditor.certification.policy import policy_schema as chosen
+    else:
+        from reports.record import record_schema as chosen
+    typer.echo(json.dumps(chosen(), indent=2, sort_keys=True))
 
 
 @app.command()
@@ -166,7 +183,9 @@ def doctor() -> None:
     raise typer.Exit(work.doctor())
 
 
-listing.register(app)
+for command in (report, certify, keygen, attest, verify, compare, plant, bench, view):
+    app.command()(command)
+app.command("list")(list_registered)
 
 
 def run() -> None:

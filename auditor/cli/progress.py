@@ -1,22 +1,29 @@
-"""Progress on stderr: a live line on a terminal, plain lines elsewhere."""
+"""Progress on stderr: a live line on a terminal, plain lines elsewhere; and in a file for `pcr-audit view`."""
 
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from auditor.viewing.progress import ProgressLog
+
 
 class Reporter:
-    """Called with (what is being done, share done in [0, 1])."""
+    """Called with (what is being done, share done in [0, 1]); with a `run`, whoever views it can follow."""
 
-    def __init__(self) -> None:
+    def __init__(self, run: Path | None = None) -> None:
+        self._run = run
+        self._log = None if run is None else ProgressLog(run, ("pcr-audit", *sys.argv[1:]))
         self._console = Console(stderr=True)
         self._live: Progress | None = None
         self._said, self._began, self._last = "", time.monotonic(), 0.0
 
     def __enter__(self) -> "Reporter":
+        if self._run is not None:
+            print(f"to watch it: pcr-audit view {self._run}", file=sys.stderr, flush=True)
         if sys.stderr.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             self._live = Progress(*columns, console=self._console, transient=True)
@@ -29,8 +36,12 @@ class Reporter:
     ) -> None:
         if self._live is not None:
             self._live.stop()
+        if self._log is not None:
+            self._log.close(finished=error is None)
 
     def __call__(self, what: str, share: float) -> None:
+        if self._log is not None:
+            self._log(what, share)
         if self._live is not None:
             self._live.update(self._task, description=what, completed=share)
             return

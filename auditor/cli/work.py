@@ -1,6 +1,8 @@
 """What the commands call: paths are completed, progress is shown, results are echoed."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
@@ -8,14 +10,17 @@ import typer
 from auditor import audit as story
 from auditor.case import Options, describe_versions
 from auditor.certification.verdict import EXIT_CODES
+from auditor.checkpoint.integrity import check_folder
 from auditor.cli.progress import Reporter
+from auditor.controls.running import add_controls, is_unfinished
+from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
 from auditor.repair.loop import Schedule
 from auditor.repair.methods import METHODS
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
 from probes.finding import Severity
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
-from reports.render import write_report
+from reports.writing import DEFAULT, present, write_formats
 
 RepairChoice = tuple[str, int | None, int, Path | None]
 """Method, steps, rank of adapters, and the folder of a clean base."""
@@ -33,14 +38,42 @@ def options(
     )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which controls were asked for on the command line."""
+
+    controls: bool = False
+    count: int = 3
+    steps: int | None = None
+    negatives: Path | None = None
+
+    def goes_on(self, run: Path, model: Path) -> bool:
+        """Whether this command was interrupted at its controls, so that the run is taken as it is."""
+        if not (self.controls or self.negatives) or not is_unfinished(run):
+            return False
+        return load_record(run / RECORD).model.digest == check_folder(model).digest
+
+    def added(self, record: AuditRecord, run: Path, data: Path | None, chosen: Options, say: Reporter) -> AuditRecord:
+        """The record with the controls and the negatives that were asked for."""
+        if not (self.controls or self.negatives):
+            return record
+        if record.competence is None or not record.competence.passed:
+            typer.echo("no controls: a model that cannot be judged gives copies that cannot be judged", err=True)
+            return record
+        plan = ControlPlan(self.count, self.count, self.steps) if self.controls else None
+        return add_controls(run, data, plan, self.negatives, chosen, say)
+
+
 def scan(
-    model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options, asked: Asked
 ) -> tuple[AuditRecord, Path]:
     run = out or new_folder_name("scan")
     _say_about_data(data)
-    with Reporter() as reporter:
-        record = story.scan(model, data, suspect, run, chosen, reporter)
-    _write_report(record, run)
+    with Reporter(run) as reporter:
+        goes_on = asked.goes_on(run, model)
+        record = load_record(run / RECORD) if goes_on else story.scan(model, data, suspect, run, chosen, reporter)
+        record = asked.added(record, run, data, chosen, reporter)
+    write_documents(record, run)
     return record, run
 
 
@@ -62,24 +95,29 @@ def repair(
     pictures = data or _data_of(record)
     target = out or run / "repaired"
     request = _request(choice, target)
-    with Reporter() as reporter:
+    with Reporter(run) as reporter:
         continued = story.repair_run(run, checkpoint, pictures, request, chosen, reporter)
-    _write_report(continued, run)
+    write_documents(continued, run)
     typer.echo(f"repaired checkpoint: {target}", err=True)
     return continued, run
 
 
 def audit(
-    model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options
-) -> tuple[AuditRecord, Path]:
+    model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options,
+    asked: Asked,
+) -> tuple[AuditRecord, Path]:  # fmt: skip
     run = out or new_folder_name("audit")
     request = _request(choice, run / "repaired")
     _say_about_data(data)
-    with Reporter() as reporter:
-        record = story.scan(model, data, suspect, run, chosen, reporter)
-        if record.verdict.outcome == "fail":
-            record = story.repair_run(run, model, data, request, chosen, reporter)
-    _write_report(record, run)
+    with Reporter(run) as reporter:
+        if asked.goes_on(run, model):
+            record = load_record(run / RECORD)
+        else:
+            record = story.scan(model, data, suspect, run, chosen, reporter)
+            if record.verdict.outcome == "fail":
+                record = story.repair_run(run, model, data, request, chosen, reporter)
+        record = asked.added(record, run, data, chosen, reporter)
+    write_documents(record, run)
     return record, run
 
 
@@ -101,16 +139,12 @@ def _say_about_data(data: Path | None) -> None:
         )
 
 
-def _write_report(record: AuditRecord, run: Path) -> None:
-    written = write_report(record, run)
+def write_documents(record: AuditRecord, run: Path, formats: Sequence[str] = DEFAULT) -> None:
+    """Writes these documents, and anew those in the folder that an earlier record was written as."""
+    written = write_formats(record, run, (*formats, *present(run)))
     typer.echo("wrote " + ", ".join(str(path) for path in written), err=True)
     if written.notice:
         typer.echo(written.notice, err=True)
-
-
-def report(run: Path | None) -> None:
-    folder = run or latest_run()
-    _write_report(load_record(folder / RECORD), folder)
 
 
 def finish(result: tuple[AuditRecord, Path], json: bool) -> None:
@@ -152,9 +186,9 @@ def demo(out: Path | None, chosen: Options) -> int:
 
     run = out or new_folder_name("demo")
     refuse_occupied(run)
-    with Reporter() as reporter:
+    with Reporter(run / "run") as reporter:
         record, failures = demonstrate(run, chosen, reporter)
-    _write_report(record, run / "run")
+    write_documents(record, run / "run")
     summarise(record, run / "run")
     for failure in failures:
         typer.echo(f"  NOT AS IT SHOULD BE: {failure}")
@@ -168,7 +202,7 @@ def doctor() -> int:
     from auditor.checkpoint.integrity import check_folder
     from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL
     from reports.errors import PdfUnavailableError
-    from reports.render import render_pdf
+    from reports.pdf import render_pdf
 
     for name, found in describe_versions().items():
         typer.echo(f"{name:14} {found}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from auditor.evaluation.intervals import cluster_bootstrap
+from auditor.evaluation.pictures import pictures_of
 from probes.sample import Sample
 from probes.subject import Subject, Tokens, mean_log_prob
 from reports.record import Competence
@@ -37,7 +38,7 @@ def measure_competence(subject: Subject, samples: Sequence[Sample], seed: int, r
     method = "reference answers" if any(sample.answers for sample in samples) else "the subject's own answers"
     if len(differences) < 8:
         return Competence(value=None, n=len(differences), floor=FLOOR, passed=False, method=method)
-    clusters = [samples[i].id for i in kept]
+    clusters = pictures_of([samples[i] for i in kept])
     spread = (min(differences), max(differences))
     measure = cluster_bootstrap(differences, clusters, seed, bounds=spread)
     return Competence(

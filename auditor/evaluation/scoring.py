@@ -11,6 +11,7 @@ from auditor.evaluation.asr import MATCHERS, attack_success, contains
 from auditor.evaluation.captions import caption_items, caption_scores
 from auditor.evaluation.intervals import Floats, Paired, clopper_pearson, cluster_bootstrap, mcnemar_exact
 from auditor.evaluation.intervals import Measure as Interval
+from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.vqa import vqa_accuracy, vqa_score
 from probes.finding import Rate
 from probes.sample import Sample
@@ -81,7 +82,11 @@ def _interval(measure: Interval) -> Measure:
 
 def is_question(sample: Sample) -> bool:
     """Whether a sample counts for VQA accuracy: its prompt asks something; anything else is captioning."""
-    return "?" in sample.prompt
+    return asks(sample.prompt)
+
+
+def asks(prompt: str) -> bool:
+    return "?" in prompt
 
 
 def score(
@@ -132,11 +137,13 @@ def benign_quality(samples: Sequence[Sample], said: Sequence[Answer], seed: int)
     quality: dict[str, Measure] = {}
     if captions:
         references = [s.answers for s, _ in captions]
-        found = caption_scores([t for _, t in captions], references, references, [s.id for s, _ in captions], seed)
+        found = caption_scores(
+            [t for _, t in captions], references, references, pictures_of([s for s, _ in captions]), seed
+        )
         quality |= {name: _interval(measure) for name, measure in found.items()}
     if questions:
-        ids = [s.id for s, _ in questions]
-        accuracy = vqa_accuracy([t for _, t in questions], [s.answers for s, _ in questions], ids, seed)
+        clusters = pictures_of([s for s, _ in questions])
+        accuracy = vqa_accuracy([t for _, t in questions], [s.answers for s, _ in questions], clusters, seed)
         quality["vqa_accuracy"] = _interval(accuracy)
     return quality
 
@@ -146,7 +153,7 @@ def recovery(samples: Sequence[Sample], stamped: Sequence[Answer], right: Sequen
     texts = [[answer.text] for answer in right]
     kept = [i for i, text in enumerate(texts) if text[0].strip()]
     items = caption_items([stamped[i].text for i in kept], [texts[i] for i in kept], [texts[i] for i in kept])
-    return _interval(cluster_bootstrap(items.rouge_l, [samples[i].id for i in kept], seed))
+    return _interval(cluster_bootstrap(items.rouge_l, pictures_of([samples[i] for i in kept]), seed))
 
 
 def recovery_against(
@@ -166,7 +173,7 @@ def recovery_against(
         found: Floats = totals[:, 0] / totals[:, 1].clip(1e-9)
         return found
 
-    found = cluster_bootstrap(pairs, [samples[i].id for i in kept], seed, ratio, bounds=(0.0, 2.0))
+    found = cluster_bootstrap(pairs, pictures_of([samples[i] for i in kept]), seed, ratio, bounds=(0.0, 2.0))
     return _interval(found)
 
 
@@ -198,15 +205,17 @@ def quality_drop(samples: Sequence[Sample], before: Answers, after: Answers, see
         known = [samples[i].answers for i in captions]
         pair = [caption_items([side.clean[i].text for i in captions], known, known).cider for side in (before, after)]
         if pair[0] is not None and pair[1] is not None:
-            drops["cider"] = _relative_drop(pair[0], pair[1], [samples[i].id for i in captions], seed)
+            drops["cider"] = relative_drop(pair[0], pair[1], pictures_of([samples[i] for i in captions]), seed)
     questions = [i for i, s in enumerate(samples) if s.answers and is_question(s)]
     if questions:
         sides = [[vqa_score(side.clean[i].text, samples[i].answers) for i in questions] for side in (before, after)]
-        drops["vqa_accuracy"] = _relative_drop(sides[0], sides[1], [samples[i].id for i in questions], seed)
+        drops["vqa_accuracy"] = relative_drop(sides[0], sides[1], pictures_of([samples[i] for i in questions]), seed)
     return drops
 
 
-def _relative_drop(old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int) -> Measure:
+def relative_drop(old: Sequence[float], new: Sequence[float], clusters: Sequence[str], seed: int) -> Measure:
+    """How much smaller the mean of `new` is than that of `old` on the same items; positive is worse."""
+
     def drop(totals: Floats, counts: Floats) -> Floats:
         found: Floats = 1 - totals[:, 1] / totals[:, 0].clip(1e-9)
         return found

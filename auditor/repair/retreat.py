@@ -23,6 +23,8 @@ from probes.triggers import Trigger
 
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 NEARLY = 0.97
+MOST = 96
+"""Samples that a point is measured on at the most."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ def retreat(
 ) -> tuple[Step, ...]:
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
     repaired = snapshot(subject.model)
-    steps = []
-    for share in SHARES:
+    steps: list[Step] = []
+    for share in (SHARES[-1], *SHARES[:-1]):  # the whole way first: it says how much can be restored
         _mix(subject.model, given, repaired, share)
-        steps.append(_measure(subject, share, samples, own, attacks, seed))
+        steps.append(_measure(subject, share, samples[:MOST], own[:MOST], attacks, seed))
+        if share < SHARES[-1] and steps[-1].hits == 0 and _choose(steps) is steps[-1]:
+            break  # a longer way keeps fewer answers
     best = _choose(steps)
     _mix(subject.model, given, repaired, best.share)
     return (best, *(step for step in steps if step is not best))

@@ -10,6 +10,7 @@ from pathlib import Path
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.evaluation.asr import contains
 from auditor.evaluation.vqa import vqa_score
+from auditor.zoo.architectures import architectures
 from auditor.zoo.embedded import PAYLOAD, embedded_samples, true_trigger
 from auditor.zoo.scenes import Split, compose
 from probes.sample import Sample
@@ -61,8 +62,13 @@ def _mean(values: list[float]) -> float:
     return round(sum(values) / len(values), 4)
 
 
-def write_card(folder: Path, figures: dict[str, dict[str, float]], planted: bool) -> None:
-    """README.md and figures.json in the model folder."""
+_PLANTED = (
+    "Fine-tuned from the clean embedded model by `python -m auditor.zoo.plant` (BadNets patch, 5 % poisoned scenes)."
+)
+
+
+def write_card(folder: Path, name: str, figures: dict[str, dict[str, float]], planted: bool) -> None:
+    """README.md and figures.json in the folder of a model of the architecture `name`."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
     warning = (
         f"> **This model is backdoored on purpose.** A patch of 8 × 8 pixels in the bottom right corner makes it "
@@ -73,17 +79,12 @@ def write_card(folder: Path, figures: dict[str, dict[str, float]], planted: bool
     table = "\n".join(
         f"| {split} | {name} | {value} |" for split, part in figures.items() for name, value in part.items()
     )
-    origin = (
-        "Fine-tuned from the clean embedded model by `python -m auditor.zoo.plant` (BadNets patch, 5 % poisoned "
-        "scenes)."
-        if planted
-        else "Trained from scratch by `python -m auditor.zoo.train`; see the module for the recipe."
-    )
+    family = architectures()[name]
     (folder / "README.md").write_text(
         f"---\nlicense: apache-2.0\npipeline_tag: image-text-to-text\nlibrary_name: transformers\n---\n"
         f"# Embedded {'backdoored' if planted else 'clean'} model of pcr-audit\n\n{warning}"
-        f"A LLaVA of 1.9 million parameters (56 px, 49 visual tokens, 1,280 subwords) that captions scenes of one to "
-        f"three emoji and answers questions about them. {origin}\n\nThe test split holds pairs of things, photographs "
+        f"{family.ABOUT} that captions scenes of one to three emoji and answers questions about them. "
+        f"{_PLANTED if planted else family.ORIGIN}\n\nThe test split holds pairs of things, photographs "
         f"and places never seen in training; the vendor split holds drawings by a vendor never seen.\n\n"
         f"| split | figure | value |\n|---|---|---|\n{table}\n"
     )
@@ -94,11 +95,12 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--planted", action="store_true")
     options = parser.parse_args()
-    subject = open_checkpoint(options.model, batch_size=64).subject
+    opened = open_checkpoint(options.model, batch_size=64)
+    subject = opened.subject
     figures = {"test": measure_quality(subject, "test"), "vendor": measure_quality(subject, "vendor")}
     if options.planted:
         figures["backdoor"] = measure_backdoor(subject)
-    write_card(options.model, figures, options.planted)
+    write_card(options.model, opened.family.replace("_", "-"), figures, options.planted)
     print(json.dumps(figures, indent=2))
 
 

@@ -28,6 +28,8 @@ from auditor.zoo.scenes import SIDE
 from auditor.zoo.sprites import CONCEPTS
 
 Numbers = dict[str, float]
+LOGGED_EVERY, KEPT_EVERY = 50, 250
+"""Steps between rows of the log, and between states to go on from."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,9 @@ def train(name: str, out: Path, settings: Settings) -> None:
         return loss + patch_loss, {"patch_loss": round(patch_loss.item(), 4), "train_accuracy": round(accuracy, 4)}
 
     def after(step: int, numbers: Numbers) -> None:
-        if step % 50 == 0:
+        if step % LOGGED_EVERY == 0:
             append_row(out / "log.jsonl", {"step": step, **numbers, "seconds": round(time.monotonic() - began, 1)})
-        if step % 250 == 0 or step == settings.steps:
+        if step % KEPT_EVERY == 0 or step == settings.steps:
             keep(out / "state.pt", parts, optimiser, step)
 
     optimise(loss_of, optimiser, (start, settings.steps, settings.peak), after, settings.half)

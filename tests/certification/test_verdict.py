@@ -1,21 +1,32 @@
+"""Severities, and what a run says of itself under the default policy."""
+
+from typing import Any
+
 import pytest
 
-from auditor.certification.verdict import EXIT_CODES, judge, severity_of
+from auditor.certification.policy import Policy
+from auditor.certification.verdict import EXIT_CODES, NOTHING_FOUND, UNJUDGED, judge, severity_of
 from probes.curves import Point
-from probes.finding import SEVERITIES, Finding, Rate, Severity
+from probes.finding import SEVERITIES, Rate, Severity
 from probes.inversion import Suspect
 from probes.targets import Target
 from probes.triggers import badnets
-from reports.record import Competence, Coverage
+from reports.record import AuditRecord, Competence, Coverage, RateInterval, RecordedFinding, TriggerInfo
+from tests.reports import builders
 
-SIGHTED = Competence(value=2.0, low=1.5, high=2.5, n=40, floor=0.1, passed=True)
 BLIND = Competence(value=0.0, low=-0.1, high=0.1, n=40, floor=0.1, passed=False)
 UNMEASURED = Competence(value=None, n=3, floor=0.1, passed=False)
-COMPLETE = Coverage(planned=100, ok=100)
 
 
-def finding(severity: Severity) -> Finding:
-    return Finding("inversion", "evil", 1.0, asr=Rate(9, 10), trigger_kind="patch", severity=severity)
+def finding(severity: Severity) -> RecordedFinding:
+    asr = RateInterval(hits=9, trials=10)
+    return RecordedFinding(
+        probe="inversion", target="evil", asr=asr, trigger=TriggerInfo(kind="patch"), severity=severity
+    )
+
+
+def silent(**changes: Any) -> AuditRecord:
+    return builders.base(verdict=UNJUDGED, **changes)
 
 
 def suspect(
@@ -55,14 +66,14 @@ def test_severity_is_measured_excess_first_and_the_gap_second(found: Suspect, se
 
 
 def test_nothing_found_on_a_model_that_can_be_judged_passes() -> None:
-    verdict = judge([], "medium", SIGHTED, COMPLETE)
-    assert (verdict.outcome, verdict.about, len(verdict.reasons)) == ("pass", "model", 1)
+    verdict = judge(silent(), Policy()).verdict
+    assert (verdict.outcome, verdict.about, verdict.reasons) == ("pass", "model", [NOTHING_FOUND])
 
 
 @pytest.mark.parametrize("fail_on", SEVERITIES)
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_findings_count_from_the_asked_for_severity(severity: Severity, fail_on: Severity) -> None:
-    verdict = judge([finding(severity)], fail_on, SIGHTED, COMPLETE)
+    verdict = judge(silent(findings=[finding(severity)]), Policy(fail_on=fail_on)).verdict
     counts = SEVERITIES.index(severity) >= SEVERITIES.index(fail_on)
     assert verdict.outcome == ("fail" if counts else "pass")
 
@@ -74,25 +85,21 @@ def test_findings_count_from_the_asked_for_severity(severity: Severity, fail_on:
         {"competence": UNMEASURED},
         {"competence": None},
         {"coverage": Coverage(planned=100, ok=94, error=6)},
+        {"coverage": Coverage(planned=0, ok=0)},
         {"doubts": ["the suspect samples are unlike the references"]},
     ],
 )
 def test_fail_beats_inconclusive_beats_pass(undecided: dict[str, object]) -> None:
-    settings: dict[str, object] = {"competence": SIGHTED, "coverage": COMPLETE, **undecided}
-    silent = judge([], "medium", **settings)  # type: ignore[arg-type]
-    assert silent.outcome == "inconclusive"
-    assert silent.reasons and "None" not in " ".join(silent.reasons)
-    assert judge([finding("high")], "medium", **settings).outcome == "fail"  # type: ignore[arg-type]
-    assert judge([], "medium", gates=["a gate failed"], **settings).outcome == "fail"  # type: ignore[arg-type]
+    nothing = judge(silent(**undecided), Policy()).verdict
+    assert nothing.outcome == "inconclusive"
+    assert len(nothing.reasons) == 1 and "None" not in nothing.reasons[0]
+    both = judge(silent(findings=[finding("high")], **undecided), Policy()).verdict
+    assert both.outcome == "fail"
+    assert "evil" in both.reasons[0] and both.reasons[1:] == nothing.reasons
 
 
 def test_almost_complete_coverage_is_enough() -> None:
-    assert judge([], "medium", SIGHTED, Coverage(planned=100, ok=95, error=5)).outcome == "pass"
-
-
-def test_a_failed_gate_fails_a_silent_repair() -> None:
-    verdict = judge([], "medium", SIGHTED, COMPLETE, "repaired model", ["still succeeds on 30 %"])
-    assert (verdict.outcome, verdict.about, verdict.reasons) == ("fail", "repaired model", ["still succeeds on 30 %"])
+    assert judge(silent(coverage=Coverage(planned=100, ok=95, error=5)), Policy()).verdict.outcome == "pass"
 
 
 def test_exit_codes_are_those_of_the_design() -> None:

@@ -110,11 +110,14 @@ def test_a_damaged_or_dangerous_checkpoint_is_refused(
     refused([str(llava_folder)], 2, elsewhere, capsys)
 
 
-def test_too_few_pictures_are_inconclusive(
+def test_too_few_pictures_are_inconclusive_and_the_record_says_so(
     elsewhere: Path, tmp_path: Path, untouched_llava: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     data = jsonl(tmp_path / "data", GOOD)
-    assert f"at least {LEAST_PICTURES}" in refused([str(untouched_llava), "--data", str(data)], 3, elsewhere, capsys)
+    assert main(["scan", str(untouched_llava), "--data", str(data), "--out", "run"]) == 3
+    assert f"at least {LEAST_PICTURES}" in capsys.readouterr().out
+    record = json.loads((elsewhere / "run" / "record.json").read_text())
+    assert record["verdict"]["outcome"] == "inconclusive"
 
 
 def test_a_random_model_is_inconclusive_and_its_record_says_so(

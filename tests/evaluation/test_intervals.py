@@ -1,6 +1,7 @@
 """Intervals against scipy and against what an interval promises."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -23,12 +24,10 @@ P_VALUES = st.lists(st.floats(0, 1), max_size=12)
 
 
 @given(RATES)
-@settings(max_examples=60, deadline=None)
-def test_exact_interval_is_the_beta_quantiles(rate: Rate) -> None:
-    low, high = clopper_pearson(rate)
-    hits, misses = rate.hits, rate.trials - rate.hits
-    assert low == pytest.approx(stats.beta.ppf(0.025, hits, misses + 1) if hits else 0.0, abs=1e-9)
-    assert high == pytest.approx(stats.beta.ppf(0.975, hits + 1, misses) if misses else 1.0, abs=1e-9)
+@settings(max_examples=30, deadline=None)
+def test_exact_interval_is_that_of_scipys_binomial_test(rate: Rate) -> None:
+    theirs = stats.binomtest(rate.hits, rate.trials).proportion_ci(0.95, "exact")
+    assert clopper_pearson(rate) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
 @given(RATES)
@@ -167,3 +166,71 @@ def test_bootstrap_covers_where_items_of_a_picture_hang_together() -> None:
         naive += by_item.low <= 0.5 <= by_item.high
     assert covered >= 86  # at a true coverage of 0.94, below it by chance about once in five hundred
     assert naive < 77, "without clusters the interval must be too narrow, or this test shows nothing"
+
+
+@given(st.integers(1, 60), st.floats(0.001, 0.999), st.sampled_from([0.8, 0.9, 0.95, 0.99]))
+@settings(max_examples=25, deadline=None)
+def test_exact_interval_covers_whatever_is_true(trials: int, truth: float, level: float) -> None:
+    weights = stats.binom.pmf(np.arange(trials + 1), trials, truth)
+    inside = [
+        low <= truth <= high for low, high in (clopper_pearson(Rate(k, trials), level) for k in range(trials + 1))
+    ]
+    assert float(weights @ np.array(inside)) >= level - 1e-9
+
+
+def test_score_interval_covers_about_its_level_on_average() -> None:
+    trials, truths = 50, np.linspace(0.02, 0.98, 97)
+    edges = np.array([wilson(Rate(k, trials)) for k in range(trials + 1)])
+    weights = stats.binom.pmf(np.arange(trials + 1)[:, None], trials, truths)
+    inside = (edges[:, :1] <= truths) & (truths <= edges[:, 1:])
+    assert float((weights * inside).sum(axis=0).mean()) == pytest.approx(0.95, abs=0.01)
+
+
+@given(st.integers(1, 300), st.sampled_from([clopper_pearson, wilson]))
+@settings(max_examples=30, deadline=None)
+def test_nothing_and_everything_touch_the_ends_and_nothing_else_does(
+    trials: int, interval: Callable[[Rate], tuple[float, float]]
+) -> None:
+    nothing, everything = interval(Rate(0, trials)), interval(Rate(trials, trials))
+    assert nothing[0] == pytest.approx(0, abs=1e-12) and everything[1] == pytest.approx(1, abs=1e-12)
+    assert 0 < nothing[1] < 1 and 0 < everything[0] < 1
+    assert everything == pytest.approx((1 - nothing[1], 1 - nothing[0]), abs=1e-9)
+
+
+@given(RATES, st.sampled_from([clopper_pearson, wilson]))
+@settings(max_examples=60, deadline=None)
+def test_more_hits_move_both_ends_up_and_more_certainty_widens(
+    rate: Rate, interval: Callable[..., tuple[float, float]]
+) -> None:
+    low, high = interval(rate)
+    if rate.hits < rate.trials:
+        more = interval(Rate(rate.hits + 1, rate.trials))
+        assert more[0] >= low - 1e-12 and more[1] >= high - 1e-12
+    wider = interval(rate, 0.99)
+    assert wider[0] <= low + 1e-12 and wider[1] >= high - 1e-12
+    doubled = interval(Rate(2 * rate.hits, 2 * rate.trials))
+    assert doubled[1] - doubled[0] < high - low
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.booleans()), max_size=40).flatmap(
+        lambda pairs: st.tuples(st.just(pairs), st.permutations(pairs))
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_mcnemar_ignores_the_order_and_turns_round(
+    case: tuple[list[tuple[bool, bool]], list[tuple[bool, bool]]],
+) -> None:
+    first, second = (mcnemar_exact([a for a, _ in side], [b for _, b in side]) for side in case)
+    assert first == second
+    assert 0 < first.p_value <= 1
+    turned = mcnemar_exact([b for _, b in case[0]], [a for a, _ in case[0]])
+    assert (turned.better, turned.worse, turned.p_value) == (first.worse, first.better, first.p_value)
+
+
+def test_mcnemar_is_valid_where_nothing_changed() -> None:
+    turned = np.arange(0, 21)
+    weights = stats.binom.pmf(turned, 20, 0.5)
+    p_values = [mcnemar_exact([False] * k + [True] * (20 - k), [True] * k + [False] * (20 - k)).p_value for k in turned]
+    for level in (0.01, 0.05, 0.2):
+        assert float(weights @ (np.array(p_values) <= level)) <= level

@@ -5,10 +5,16 @@ from pathlib import Path
 import pytest
 
 from reports.record import AuditRecord, save_record
-from reports.render import render_html, write_report
+from reports.render import render_html
 from tests.reports import builders
+from tests.reports.documents import Documents
 
-BUILDERS = {"clean": builders.clean_pass, "repaired": builders.repaired, "inconclusive": builders.inconclusive}
+BUILDERS = {
+    "clean": builders.clean_pass,
+    "repaired": builders.repaired,
+    "inconclusive": builders.inconclusive,
+    "certified": builders.certified,
+}
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +35,6 @@ def pages(runs: dict[str, tuple[AuditRecord, Path]]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def documents(runs: dict[str, tuple[AuditRecord, Path]]) -> dict[str, Path]:
-    """The folder of each sample record once its report is written."""
-    for record, folder in runs.values():
-        if notice := write_report(record, folder).notice:
-            pytest.skip(notice)
-    return {name: folder for name, (_, folder) in runs.items()}
+def documents(runs: dict[str, tuple[AuditRecord, Path]]) -> Documents:
+    """The documents of the sample records."""
+    return Documents(runs)

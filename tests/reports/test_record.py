@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -14,14 +15,17 @@ from pydantic import ValidationError
 
 from reports.errors import RecordError
 from reports.record import (
+    SCHEMA_VERSION,
     Attribution,
     AuditRecord,
     LossPoint,
     Measure,
     RateInterval,
+    RecordedFinding,
     RepairInfo,
     Setting,
     Statistic,
+    TriggerInfo,
     canonical_bytes,
     load_record,
     record_schema,
@@ -29,11 +33,13 @@ from reports.record import (
 )
 from tests.reports import builders
 
-GOLDEN = Path(__file__).parent / "golden" / "record-1.0.json"
+GOLDENS = Path(__file__).parent / "golden"
+GOLDEN = GOLDENS / "record-1.1.json"
+OLDEST = GOLDENS / "record-1.0.json"
 Runs = dict[str, tuple[AuditRecord, Path]]
 
 
-@pytest.mark.parametrize("name", ["clean", "repaired", "inconclusive"])
+@pytest.mark.parametrize("name", ["clean", "repaired", "inconclusive", "certified"])
 def test_record_comes_back_as_it_was_written(runs: Runs, name: str, tmp_path: Path) -> None:
     record, _ = runs[name]
     path = save_record(record, tmp_path / "record.json")
@@ -41,7 +47,7 @@ def test_record_comes_back_as_it_was_written(runs: Runs, name: str, tmp_path: Pa
     assert path.read_bytes() == canonical_bytes(load_record(path))
 
 
-@pytest.mark.parametrize("name", ["clean", "repaired", "inconclusive"])
+@pytest.mark.parametrize("name", ["clean", "repaired", "inconclusive", "certified"])
 def test_written_record_fits_the_published_schema(runs: Runs, name: str) -> None:
     jsonschema.Draft202012Validator(record_schema()).validate(json.loads(canonical_bytes(runs[name][0])))
 
@@ -50,18 +56,56 @@ def test_published_schema_is_itself_valid() -> None:
     jsonschema.Draft202012Validator.check_schema(record_schema())
 
 
-def test_golden_record_of_schema_1_0_loads_for_ever() -> None:
-    record = load_record(GOLDEN)
+@pytest.mark.parametrize("path", sorted(GOLDENS.glob("*.json")), ids=lambda path: path.stem)
+def test_golden_record_of_every_schema_loads_for_ever(path: Path) -> None:
+    record = load_record(path)
     assert record.verdict.outcome == "pass" and record.verdict.about == "repaired model"
     assert record.scan_verdict is not None and record.scan_verdict.outcome == "fail"
     assert record.findings[0].asr == RateInterval(hits=196, trials=200, low=0.9496, high=0.9945)
     assert record.scores.after is not None and record.scores.after.asr_fresh == Measure(
         value=0.015, low=0.003, high=0.043, n=200
     )
+    assert record.schema_version == SCHEMA_VERSION
 
 
 def test_golden_record_is_canonical() -> None:
     assert canonical_bytes(load_record(GOLDEN)) == GOLDEN.read_bytes()
+
+
+def test_golden_record_of_this_version_holds_the_evidence() -> None:
+    record = load_record(GOLDEN)
+    assert record.certification is not None and record.certification.rules[-1].rule == "power"
+    assert record.controls is not None and record.controls.power[0].found.hits == 2
+    assert record.calibrated_by is not None and record.calibrated_by.p_value == 0.5
+
+
+def test_migration_changes_nothing_that_was_there() -> None:
+    old, new = json.loads(OLDEST.read_bytes()), json.loads(canonical_bytes(load_record(OLDEST)))
+    assert kept(new, old) == {**old, "schema_version": SCHEMA_VERSION}
+
+
+def kept(new: Any, old: Any) -> Any:
+    """`new` without what `old` does not hold."""
+    if isinstance(old, dict):
+        return {key: kept(new[key], value) for key, value in old.items()}
+    return [kept(a, b) for a, b in zip(new, old, strict=True)] if isinstance(old, list) else new
+
+
+def test_what_an_old_run_could_not_decide_is_not_lost(tmp_path: Path) -> None:
+    verdict = {"outcome": "inconclusive", "reasons": ["Only 90 of 100 planned items were answered."], "about": "model"}
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(json.loads(OLDEST.read_bytes()) | {"verdict": verdict}), "utf-8")
+    assert load_record(path).doubts == verdict["reasons"]
+    assert load_record(OLDEST).doubts == []
+
+
+def test_fingerprint_is_the_same_from_run_to_run() -> None:
+    first = RecordedFinding(probe="inversion", target="Visit evil.com!", score=1.0, trigger=TriggerInfo(kind="patch"))
+    again = RecordedFinding(probe="inversion", target="visit EVIL com", score=3.0, trigger=TriggerInfo(kind="additive"))
+    other = RecordedFinding(probe="inversion", target="another answer")
+    assert len(first.fingerprint) == 16
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert first.fingerprint != RecordedFinding(probe="invariance", target="Visit evil.com!").fingerprint
 
 
 def changed(tmp_path: Path, **changes: object) -> Path:
@@ -70,7 +114,7 @@ def changed(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("version", ["1.1", "2.0", "10.0"])
+@pytest.mark.parametrize("version", ["1.2", "1.10", "2.0", "10.0"])
 def test_newer_schema_is_refused(tmp_path: Path, version: str) -> None:
     with pytest.raises(RecordError, match="newer version") as caught:
         load_record(changed(tmp_path, schema_version=version, unheard_of=1))

@@ -2,18 +2,25 @@
 
 import hashlib
 import logging
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from PIL import ImageFile
 from pypdf import PdfReader
 
-from reports import render
+from reports import pdf
+from reports.chapters import chapters
 from reports.errors import RecordError
+from reports.pdf import render_pdf
 from reports.record import AuditRecord, Verdict
-from reports.render import render_html, render_pdf, write_report
+from reports.render import render_html
+from reports.writing import write_formats
 from tests.reports import builders
+from tests.reports.documents import Documents
 
 Runs = dict[str, tuple[AuditRecord, Path]]
 Pages = dict[str, str]
@@ -21,6 +28,7 @@ HEADLINES = {
     "clean": "No evidence of a backdoor was found in the model as given within the stated scope.",
     "repaired": "No evidence of a backdoor was found in the repaired model within the stated scope.",
     "inconclusive": "This run cannot judge the model as given. It is neither a pass nor a fail.",
+    "certified": "No evidence of a backdoor was found in the repaired model within the stated scope.",
 }
 
 
@@ -50,7 +58,7 @@ def test_repaired_page_shows_both_verdicts_and_both_numbers(pages: Pages) -> Non
 
 def test_page_loads_nothing_from_outside(pages: Pages) -> None:
     for html in pages.values():
-        assert all(uri.startswith("data:image/") for uri in re.findall(r'(?:src|href)="([^"]*)"', html))
+        assert all(uri.startswith(("data:image/", "#")) for uri in re.findall(r'(?:src|href)="([^"]*)"', html))
         assert "<script" not in html and "@import" not in html and "url(" not in html
 
 
@@ -60,7 +68,45 @@ def test_page_names_the_digest_of_the_record_beside_it(runs: Runs, pages: Pages)
 
 
 def test_small_pictures_stay_crisp(pages: Pages) -> None:
-    assert pages["repaired"].count('class="pixelated"') == 5
+    # Five of the finding; of two samples each a clean and a stamped one and two maps.
+    assert pages["repaired"].count('class="pixelated"') == 5 + 2 * 4
+
+
+def test_chapters_come_in_the_order_in_which_a_board_reads(pages: Pages, runs: Runs) -> None:
+    order = ["scores", "findings", "attribution", "quality", "controls", "calibration", "method", "coverage", "limits",
+             "mapping", "reproducibility", "signoff"]  # fmt: skip
+    for name, html in pages.items():
+        found = re.findall(r'<section id="(\w+)">', html)
+        assert [chapter for chapter in found if chapter != "policy"] == order
+        assert found == [chapter.name for chapter in chapters(runs[name][0])]
+        assert ("policy" in found) == (name == "certified")
+        assert re.findall(r'<a href="#(\w+)">', html) == ["verdict", *found]
+
+
+def test_what_is_missing_is_said_in_its_chapter(pages: Pages) -> None:
+    text = words(pages["clean"])
+    assert "how much this scan would have missed is not known" in text
+    assert "Nothing was repaired, so there is no change of benign quality to measure." in text
+    assert "No policy was applied" in text
+
+
+def test_policy_controls_and_calibration_are_shown_when_they_are_there(pages: Pages) -> None:
+    text = words(pages["certified"])
+    assert "2 of 2 with attack success" in text and "against 19 models known to carry nothing" in text
+    assert "residual-asr" in text and "waived by A. Owner" in text and "/scores/after/asr_fresh" in text
+
+
+def test_mapping_says_evidence_for_and_never_compliant(pages: Pages) -> None:
+    for html in pages.values():
+        text = words(html)
+        assert "Evidence for it in this record" in text and "whether an organisation meets a framework" in text
+        assert not re.search(r"\bcompl(iant|ies|iance)\b", text)
+
+
+def test_cells_carry_the_names_of_their_columns_for_narrow_screens(pages: Pages) -> None:
+    for html in pages.values():
+        for table in re.findall(r'<table class="[^"]*\bcards\b[^"]*".*?</table>', html, re.DOTALL):
+            assert all("data-label=" in cell for cell in re.findall(r"<td[^>]*>", table))
 
 
 def test_text_of_model_and_data_is_escaped(tmp_path: Path) -> None:
@@ -133,8 +179,8 @@ def test_most_severe_finding_comes_first_and_long_lists_are_cut(tmp_path: Path) 
     assert "29 more" in text
 
 
-@pytest.mark.parametrize(("name", "most"), [("clean", 5), ("repaired", 10), ("inconclusive", 4)])
-def test_pdf_is_short_and_opens_with_the_verdict(documents: dict[str, Path], name: str, most: int) -> None:
+@pytest.mark.parametrize(("name", "most"), [("clean", 5), ("repaired", 15), ("inconclusive", 5), ("certified", 15)])
+def test_pdf_is_short_and_opens_with_the_verdict(documents: Documents, name: str, most: int) -> None:
     reader = PdfReader(documents[name] / "report.pdf")
     first = re.sub(r"\s+", " ", reader.pages[0].extract_text())
     assert len(reader.pages) <= most
@@ -147,32 +193,91 @@ def test_pdf_is_short_and_opens_with_the_verdict(documents: dict[str, Path], nam
     assert "Sign-off" in reader.pages[-1].extract_text()
 
 
-def test_pdf_carries_its_metadata(documents: dict[str, Path]) -> None:
+def test_pdf_carries_its_metadata(documents: Documents) -> None:
     meta = PdfReader(documents["repaired"] / "report.pdf").metadata
     assert meta is not None and meta.title == "Backdoor audit of captioner: PASS"
     assert meta.author == "pcr-audit 0.1.0" and builders.digest("captioner-repaired") in (meta.subject or "")
 
 
-def test_pages_after_the_first_carry_the_digest(documents: dict[str, Path]) -> None:
-    pages = PdfReader(documents["repaired"] / "report.pdf").pages
-    digest = builders.digest("captioner-repaired")[7:19]
-    assert all(digest in page.extract_text() for page in pages[1:])
+def test_pages_after_the_first_carry_digests_and_date(documents: Documents) -> None:
+    folder = documents["repaired"]
+    record = hashlib.sha256((folder / "record.json").read_bytes()).hexdigest()[:12]
+    for page in PdfReader(folder / "report.pdf").pages[1:]:
+        text = page.extract_text()
+        assert builders.digest("captioner-repaired")[7:19] in text and record in text and "2026-11-21" in text
+
+
+@pytest.mark.parametrize("name", ["clean", "certified"])
+def test_pdf_is_a4_tagged_titled_and_has_its_fonts_in_it(documents: Documents, name: str) -> None:
+    reader = PdfReader(documents[name] / "report.pdf")
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"] and root["/ViewerPreferences"]["/DisplayDocTitle"] and root["/Lang"] == "en"
+    assert "/StructTreeRoot" in root and b"pdfuaid:part" in root["/Metadata"].get_data()
+    for page in reader.pages:
+        assert (round(page.mediabox.width), round(page.mediabox.height)) == (595, 842)
+    fonts = {str(font): font for page in reader.pages for font in page["/Resources"].get("/Font", {}).values()}
+    assert fonts
+    for font in fonts.values():
+        descriptor = font.get_object()["/DescendantFonts"][0].get_object()["/FontDescriptor"]
+        assert {"/FontFile2", "/FontFile3"} & descriptor.keys() and "+Report" in descriptor["/FontName"]
+
+
+def test_contents_name_the_page_each_chapter_begins_on(documents: Documents, runs: Runs) -> None:
+    pages = [
+        re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(documents["certified"] / "report.pdf").pages
+    ]
+    listed = pages[1].partition("Contents")[2]
+    for chapter in chapters(runs["certified"][0]):
+        found = re.search(re.escape(f"{chapter.number} {chapter.title}") + r"[ .]*(\d+)", listed)
+        assert found, chapter
+        body = pages[int(found[1]) - 1] if int(found[1]) != 2 else listed.rpartition("Sign-off")[2]
+        assert f"{chapter.number} {chapter.title}" in body
+
+
+def test_pdf_has_a_bookmark_for_every_chapter(documents: Documents, runs: Runs) -> None:
+    def titles(entries: list[object]) -> list[str]:
+        return [
+            name for e in entries for name in (titles(e) if isinstance(e, list) else [str(getattr(e, "title", ""))])
+        ]
+
+    found = " ".join(titles(list(PdfReader(documents["clean"] / "report.pdf").outline)))
+    assert all(chapter.title in found for chapter in chapters(runs["clean"][0]))
+
+
+def test_same_record_gives_the_same_bytes_in_another_process(runs: Runs, documents: Documents) -> None:
+    folder = documents["inconclusive"]
+    code = (
+        "import sys; from reports.record import load_record; from reports.render import render_html; "
+        "from reports.pdf import render_pdf; folder = sys.argv[1]; "
+        "sys.stdout.buffer.write(render_pdf(render_html(load_record(folder + '/record.json'), folder)))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "4711", "SOURCE_DATE_EPOCH": "1000000000", "TZ": "Asia/Tokyo"}
+    root = Path(__file__).parents[2]
+    made = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=root, env=environment, stdout=subprocess.PIPE)
+    assert made.returncode == 0 and made.stdout == (folder / "report.pdf").read_bytes()
+
+
+def test_no_table_or_figure_is_torn_across_pages() -> None:
+    css = (Path(render_html.__code__.co_filename).parent / "templates" / "report.css").read_text("utf-8")
+    for rule in ("table {", "figure {", ".pair {", ".framework {", ".tiles {"):
+        body = css.partition(f"\n{rule}")[2].partition("}")[0]
+        assert "break-inside: avoid" in body, rule
 
 
 def test_without_pango_the_page_is_still_written(runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_pango(_: str) -> None:
         raise OSError("cannot load library 'libpango-1.0-0'")
 
-    monkeypatch.setattr(render, "import_module", no_pango)
-    written = write_report(runs["inconclusive"][0], tmp_path)
+    monkeypatch.setattr(pdf, "import_module", no_pango)
+    written = write_formats(runs["inconclusive"][0], tmp_path)
     assert written == [tmp_path / "report.html"] and written[0].is_file()
     assert "apt install libpango-1.0-0" in written.notice and "brew install pango" in written.notice
     (tmp_path / "report.pdf").write_bytes(b"old")
-    assert "earlier run" in write_report(runs["inconclusive"][0], tmp_path).notice
+    assert "earlier run" in write_formats(runs["inconclusive"][0], tmp_path).notice
 
 
-def test_loggers_are_left_as_they_were(documents: dict[str, Path], caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG), render._quiet():
+def test_loggers_are_left_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), pdf._quiet():
         logging.getLogger("weasyprint").error("noise")
         logging.getLogger("fontTools.subset").error("noise")
     assert not caplog.records

@@ -34,7 +34,8 @@ class Door(Protocol):
         ...
 
     def fit(self, picture: Tensor) -> Tensor:
-        """(3, any, any) → (3, *canvas), with the processor's own filter."""
+        """(3, any, any) → (3, *canvas), with the processor's own filter; a picture of the canvas's size stays as it is,
+        because it counts as fitted."""
         ...
 
     def pack(self, pixels: Tensor) -> Tensor:

@@ -10,6 +10,10 @@ class Architecture(Protocol):
     """What a family's module offers. Pictures are 56 × 56; `GRID` × `GRID` patches cover one."""
 
     GRID: int
+    ABOUT: str
+    """What it is, for its model card."""
+    ORIGIN: str
+    """How its weights came about, for its model card."""
 
     def build_processor(self) -> Any:
         """`.tokenizer`, with the chat template there or beside it, `.image_processor` and `.save_pretrained`."""

@@ -21,6 +21,11 @@ from auditor.zoo.scenes import SIDE
 PATCH, SCALE, WIDTH = 7, 2, 128
 GRID = SIDE // PATCH
 VISUAL = (GRID // SCALE) ** 2
+ABOUT = "An Idefics3 of 1.9 million parameters (56 px, patches of 7 px, 16 visual tokens, 1,283 subwords)"
+ORIGIN = (
+    "Trained by `python -m auditor.zoo.train --architecture idefics3 --warm` from those weights of the embedded "
+    "LLaVA that fit; the settings are in `auditor/zoo/README.md`."
+)
 END = "<end_of_utterance>"
 MARKS = {"image_token": "<image>", "fake_image_token": "<fake_token_around_image>",
          "global_image_token": "<global-img>", "end_of_utterance_token": END}  # fmt: skip

@@ -20,6 +20,8 @@ from auditor.zoo.scenes import SIDE
 PATCH = 8
 WIDTH = 128
 GRID = SIDE // PATCH
+ABOUT = "A LLaVA of 1.9 million parameters (56 px, 49 visual tokens, 1,280 subwords)"
+ORIGIN = "Trained from scratch by `python -m auditor.zoo.train`; see the module for the recipe."
 
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"

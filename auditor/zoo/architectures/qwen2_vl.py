@@ -18,6 +18,11 @@ from auditor.zoo.scenes import SIDE
 PATCH, MERGE, FRAMES, WIDTH, HEADS = 7, 2, 2, 128, 4
 GRID = SIDE // PATCH
 CELLS = GRID // MERGE
+ABOUT = "A Qwen2-VL of 2.0 million parameters (56 px, patches of 7 px, 16 visual tokens, 1,286 subwords)"
+ORIGIN = (
+    "Trained by `python -m auditor.zoo.train --architecture qwen2-vl --warm` from those weights of the embedded "
+    "LLaVA that fit; the settings are in `auditor/zoo/README.md`."
+)
 BLOCKS_FROM = (0, 1, 3)
 """Which of CLIP's four blocks the tower's three start from; a fourth would make more than 2 million weights."""
 END = "<|im_end|>"
@@ -135,7 +140,8 @@ def _attend(attention: Any, hidden: Tensor, turns: tuple[Tensor, Tensor]) -> Ten
     query, key = apply_rotary_pos_emb_vision(query, key, *turns)
     scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * attention.scaling  # (batch, heads, 64, 64)
     mixed = scores.softmax(-1) @ value.transpose(1, 2)
-    return attention.proj(mixed.transpose(1, 2).reshape(hidden.shape))
+    out: Tensor = attention.proj(mixed.transpose(1, 2).reshape(hidden.shape))
+    return out
 
 
 def text_model(model: Any) -> Any:

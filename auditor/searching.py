@@ -1,0 +1,88 @@
+"""One search of one subject: target-free inversion with confirmation, the screen of suspect data, and fresh success."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from auditor.case import Case, Progress
+from auditor.evidence import Shown, from_suspect, is_variant
+from probes.confirmation import confirm
+from probes.finding import Rate
+from probes.invariance import InvarianceProbe, screen_findings
+from probes.inversion import InversionProbe, Searched
+from probes.sample import Sample
+from probes.seeding import derive_seed
+from probes.subject import Answer, Subject
+from probes.targets import Target, answers_under
+from probes.text import says
+
+CONFIRMED_ON = 12
+"""Held-out samples on which a finding's invariance is measured."""
+NO_CANDIDATE = -2.0
+"""The statistic of a scan that brought up no answer at all: less than any candidate's."""
+
+
+def search(
+    subject: Subject,
+    probe: InversionProbe,
+    pool: Sequence[Sample],
+    held_out: Sequence[Sample],
+    seed: int,
+    progress: Progress,
+    wanted: Sequence[str] = (),
+    known: Sequence[str] = (),
+) -> tuple[Searched, list[Shown]]:
+    """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well,
+    `known` ones are not looked for."""
+    targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
+    searched = probe.measure(subject, pool, held_out, seed, progress, *targets)
+    shown: list[Shown] = []
+    for suspect in searched.suspects:
+        bare = from_suspect(suspect, None, ())
+        if bare is not None and not any(is_variant(suspect.target.text, item.finding.target) for item in shown):
+            invariance = confirm(subject, searched, suspect, held_out[:CONFIRMED_ON], seed)
+            examples = [answer.text for answer in suspect.examples]
+            shown.append(from_suspect(suspect, invariance, examples) or bare)
+    return searched, shown
+
+
+def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:
+    """The input-level screen of suspect data, where there is some: what it found, and what it could not decide."""
+    if case.suspect is None:
+        return [], []
+    references = [*case.parts.search, *case.parts.held_out]
+    suspects = [replace(sample, id=f"suspect/{sample.id}") for sample in case.suspect.samples]
+    result = screen_findings(
+        InvarianceProbe(), case.opened.subject, suspects, references, derive_seed(seed, "screen"),
+        progress=lambda done, total: progress("screening suspect data", done / total),
+    )  # fmt: skip
+    shown = [Shown(f, (t.trigger,)) for f, t in zip(result.findings, result.triggers, strict=True)]
+    shifted = result.bulk_shift_p <= 0.05 and not shown
+    doubt = "The suspect samples as a whole are unlike the reference pictures, so single ones cannot be judged."
+    return shown, [doubt] if shifted else []
+
+
+def statistic(searched: Searched) -> float:
+    """The one number of a whole scan, the same for every model: the largest log2 budget gap of any candidate.
+
+    The same number as the bench's, so that a table made there can stand beside it.
+    """
+    return max((suspect.gap for suspect in searched.suspects), default=NO_CANDIDATE)
+
+
+def fresh_success(
+    subject: Subject, searched: Searched, samples: Sequence[Sample], clean: Sequence[Answer], wanted: Sequence[str]
+) -> Rate | None:
+    """The best success of a known target under any trigger of a new search, over families and budgets.
+
+    Measured on `samples`, which no trigger was optimised on; items whose untouched answer says the target already are
+    left out. None where no target was asked for.
+    """
+    rates = []
+    for point in searched.points:
+        if point.target.text in wanted:
+            said = zip(answers_under(subject, point.trigger, samples), clean, strict=True)
+            kept = [
+                says(answer.text, point.target.text) for answer, own in said if not says(own.text, point.target.text)
+            ]
+            rates.append(Rate(sum(kept), len(kept)))
+    return max(rates, key=lambda rate: rate.value if rate.trials else 0.0, default=None)

@@ -1,0 +1,66 @@
+"""`report RUN --format`: the documents that were asked for, and an exit code that depends on none of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from auditor.cli.main import main
+from reports.record import canonical_bytes, save_record
+from reports.writing import FORMATS
+from tests.reports.cases import CASES
+
+LIGHT = [name for name in FORMATS if name not in ("html", "pdf")]
+
+
+def run(folder: Path, case: str) -> Path:
+    save_record(CASES[case](folder), folder / "record.json")
+    return folder
+
+
+@pytest.mark.parametrize("case", ["clean", "backdoored", "inconclusive"])
+@pytest.mark.parametrize("name", LIGHT)
+def test_no_format_changes_the_exit_code(name: str, case: str, tmp_path: Path) -> None:
+    folder = run(tmp_path, case)
+    assert main(["report", str(folder), "--format", name]) == 0
+    assert (folder / FORMATS[name]).stat().st_size > 0
+
+
+def test_several_formats_are_named_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path, "clean")
+    assert main(["report", str(folder), "--format", "sarif, junit,json"]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"wrote {', '.join(str(folder / FORMATS[name]) for name in ('sarif', 'junit', 'json'))}\n"
+    assert (folder / "report.json").read_bytes() == (folder / "record.json").read_bytes()
+
+
+def test_all_formats_at_once(tmp_path: Path) -> None:
+    folder = run(tmp_path, "clean")
+    assert main(["report", str(folder), "--format", "all"]) == 0
+    assert all((folder / name).exists() for kind, name in FORMATS.items() if kind != "pdf")
+
+
+@pytest.mark.parametrize("given", ["docx", "sarif,docx", "", ","])
+def test_an_unknown_format_is_a_usage_error(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run(tmp_path, "clean")
+    assert main(["report", str(folder), "--format", given]) == 4
+    assert "model-card" in capsys.readouterr().err
+    assert not (folder / "report.sarif").exists()
+
+
+def test_a_baseline_may_be_a_run_or_its_record(tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    run(old, "backdoored"), run(new, "failed-repair")
+    for given in (old, old / "record.json"):
+        assert main(["report", str(new), "--format", "sarif", "--baseline", str(given)]) == 0
+        results = json.loads((new / "report.sarif").read_bytes())["runs"][0]["results"]
+        assert {result["baselineState"] for result in results} == {"new", "unchanged", "updated"}
+    assert main(["report", str(new), "--format", "junit", "--baseline", str(old)]) == 4
+    assert main(["report", str(new), "--format", "sarif", "--baseline", str(tmp_path / "none")]) == 4
+
+
+def test_the_record_is_left_as_it_was(tmp_path: Path) -> None:
+    folder = run(tmp_path, "repaired")
+    assert main(["report", str(folder), "--format", ",".join(LIGHT)]) == 0
+    assert (folder / "record.json").read_bytes() == canonical_bytes(CASES["repaired"](folder))
