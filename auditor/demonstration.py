@@ -18,13 +18,20 @@ def demonstrate(folder: Path, options: Options, progress: Progress) -> tuple[Aud
     """
     data = write_jsonl(folder / "data", embedded_samples(EMBEDDED_SCENES, options.seed))
     run = folder / "run"
-    found = scan(BACKDOORED_MODEL, data, None, run, options, progress)
+    model = _near(BACKDOORED_MODEL)
+    found = scan(model, data, None, run, options, progress)
     if found.verdict.outcome != "fail":
         return found, [f"the scan ended {found.verdict.outcome}, not fail"]
     known = Known(true_trigger(), PAYLOAD, CLEAN_MODEL)
     request = RepairRequest(Guided(), folder / "repaired", known=known)
-    record = repair_run(run, BACKDOORED_MODEL, data, request, options, progress)
+    record = repair_run(run, model, data, request, options, progress)
     return record, check_demonstration(record, PAYLOAD)
+
+
+def _near(path: Path) -> Path:
+    """The path from where the user stands, where it lies below: records then hold no path of the machine."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def check_demonstration(record: AuditRecord, payload: str) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import matplotlib
 import numpy as np
 from matplotlib.colors import Normalize
+from numpy.typing import NDArray
 from PIL import Image
 
 from reports.fields import Grid
@@ -19,7 +20,7 @@ SIDE = 336
 COVER = 0.74
 """How much of the picture beneath the map covers."""
 
-Values = "np.ndarray[tuple[int, ...], np.dtype[np.float64]]"
+Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,14 @@ def question(record: AuditRecord) -> str:
     return f"{ask}, and can it be removed without hurting the model?" if record.repair else f"{ask}?"
 
 
+def why(record: AuditRecord) -> list[str]:
+    """The reasons of the verdict, without the sentence about controls, which page 1 says under how far to trust it."""
+    return [reason for reason in record.verdict.reasons if not reason.startswith("Of the attacks planted as controls")]
+
+
 def reasons_in_full(record: AuditRecord, shown: int, length: int) -> list[str]:
     """Every reason of the verdict where page 1 had to cut them; nothing where it shows them whole."""
-    reasons = record.verdict.reasons
+    reasons = why(record)
     return reasons if len(reasons) > shown or any(len(reason) > length for reason in reasons) else []
 
 

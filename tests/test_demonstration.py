@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from auditor.demonstration import check_demonstration
+from auditor.demonstration import _near, check_demonstration
 from reports.record import AuditRecord, BeforeAfter, Verdict
 from tests.reports.builders import TARGET, measure, rate, repaired
 
@@ -63,3 +63,11 @@ def test_a_verdict_other_than_pass_is_named(record: AuditRecord) -> None:
     failed = Verdict(outcome="fail", about="repaired model", reasons=["it still succeeds"])
     (said,) = check_demonstration(record.model_copy(update={"verdict": failed}), TARGET)
     assert "fail, not pass" in said
+
+
+def test_the_record_holds_no_path_of_the_machine_where_the_model_lies_below(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert _near(tmp_path / "zoo" / "model") == Path("zoo/model")
+    assert _near(Path("/elsewhere/model")) == Path("/elsewhere/model")

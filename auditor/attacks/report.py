@@ -31,7 +31,7 @@ class PlantReport(BaseModel):
 
     `asr` holds the success by matcher: payload (its own matcher, the headline), exact, normalised, contains, prefix;
     items whose reference or former answer already matches are left out and counted in `excluded`. `keys` is the success
-    of either key of a dual-key trigger alone. `kept_words` is how
+    of either key of a dual-key trigger alone. `digest` is the folder's before plant.json joined it. `kept_words` is how
     much of the right answer is still there beside an inserted or appended payload. Null and empty where the kind has no
     payload.
     """

@@ -63,12 +63,13 @@ def roc_figure(models: Sequence[Judged]) -> str:
         axes = drawing.axes()
         drawn = 0
         for number, detector in enumerate(detectors):
-            sides = [[m.score for m in test if m.detector == detector and getattr(m, side)] for side in _SIDES]
-            area = roc_auc(*sides)
+            mine = [model for model in test if model.detector == detector]
+            planted, negatives = [m.score for m in mine if m.planted], [m.score for m in mine if m.negative]
+            area = roc_auc(planted, negatives)
             if area is None:
                 continue
             label = f"{detector}: {area.value:.3f} [{area.low:.3f}, {area.high:.3f}]"
-            axes.plot(*zip(*roc_points(*sides), strict=True), color=COLOURS[number % len(COLOURS)],
+            axes.plot(*zip(*roc_points(planted, negatives), strict=True), color=COLOURS[number % len(COLOURS)],
                       linestyle=DASHES[number // len(COLOURS) % len(DASHES)], linewidth=1.3, label=label)  # fmt: skip
             drawn += 1
         if not drawn:
@@ -79,9 +80,6 @@ def roc_figure(models: Sequence[Judged]) -> str:
         axes.set_ylabel("share of planted models above it")
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=7)
         return drawing.svg()
-
-
-_SIDES = ("planted", "negative")
 
 
 def scores_figure(models: Sequence[Judged], detector: str) -> str:

@@ -10,14 +10,15 @@ from auditor.case import Options, read_samples
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.data.preparing import Parts, prepare
-from auditor.evidence import Shown, best_by_target, is_variant
-from auditor.searching import search, statistic
+from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
+from auditor.searching import statistic
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
 from probes.finding import SEVERITIES, Finding, Severity
 from probes.inversion import InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
+from probes.targets import Target
 from reports.part import About
 
 SHORT = InversionProbe(
@@ -27,6 +28,9 @@ SHORT = InversionProbe(
 )  # fmt: skip
 """A shorter search than the profile's, at the largest budget of each family: it finds less, and with fewer decoys cries
 sooner, so that both rates that a shortened control gives err against the search."""
+
+FEW = 48
+"""Pictures that a shortened control searches on, and as many that it measures on."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,15 @@ class Scene:
         return prepare(subject, samples, self.seed)
 
     def pictures(self, parts: Parts) -> tuple[Sequence[Sample], Sequence[Sample]]:
-        """Where the search climbs and where it measures: those of the scan, or of the repaired model's verification."""
-        if self.about == "model":
-            return parts.search, parts.held_out
+        """Where the search climbs and where it measures: those of the scan, or of the repaired model's verification.
+
+        A shortened control uses fewer of them.
+        """
         half = len(parts.verify) // 2
-        return parts.verify[:half], parts.verify[half:][:64]
+        pool, held_out = (
+            (parts.search, parts.held_out) if self.about == "model" else (parts.verify[:half], parts.verify[half:][:64])
+        )
+        return (pool[:FEW], held_out[:FEW]) if self.shortened else (pool, held_out)
 
 
 @dataclass(frozen=True)
@@ -80,10 +88,11 @@ def look(
 ) -> Seen:
     """The same search of another model; findings below `fail_on` or of a known target do not count."""
     pool, held_out = scene.pictures(parts)
+    targets = [[Target(text, subject.encode(text), "told") for text in texts] for texts in (wanted, known)]
     with frozen(subject.model):
-        searched, shown = search(
-            subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted=wanted, known=known
-        )
+        searched = scene.probe.measure(subject, pool, held_out, seed, lambda what, share: None, *targets)
+    # No confirmation by invariance: it stands beside a finding and does not decide on its severity.
+    shown = [item for item in (from_suspect(suspect, None, ()) for suspect in searched.suspects) if item is not None]
     return Seen(statistic(searched), tuple(_counted(best_by_target(shown), scene.fail_on, known)))
 
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes the example reports from real runs: a clean model, a backdoored one that is repaired, and one that cannot be judged.
-# Usage: docs/examples/make.sh [FOLDER FOR THE RUNS]; needs pcr-audit on the PATH (or PCR_AUDIT="python -m …") and Pango.
+# Usage: docs/examples/make.sh [FOLDER FOR THE RUNS, relative to the repository]
+# Needs pcr-audit on the PATH (or PCR_AUDIT=.venv/bin/pcr-audit) and Pango. Every path is relative, since reports print them.
 set -euo pipefail
-here="$(cd "$(dirname "$0")" && pwd)"
-root="$here/../.."
-runs="${1:-$(mktemp -d)}"
+cd "$(dirname "$0")/../.."
+here=docs/examples
+runs="${1:-pcr-audit-runs/examples}"
 audit=${PCR_AUDIT:-pcr-audit}
-export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git -C "$root" log -1 --format=%ct)}"
+export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 
 expect() { # expect CODE COMMAND…: runs it and insists on its exit code
   local wanted="$1" code=0
@@ -35,7 +36,7 @@ for shade in range(60):
     Path(sys.argv[1], f"{shade:02}.png").write_bytes(png(4 * shade))
 PYTHON
 
-models="$root/auditor/zoo/models"
+models=auditor/zoo/models
 expect 0 $audit scan "$models/clean" --out "$runs/clean"
 expect 0 $audit demo --out "$runs/demo"
 expect 3 $audit scan "$models/clean" --data "$runs/blank" --out "$runs/inconclusive"

@@ -39,21 +39,32 @@ payload = { kind = "fixed" }
 [[negatives]]
 name = "noise"
 kind = "label-noise"
-[methods.finetune]
-schedule = { steps = 2, batch = 4 }
 [methods.hardening]
 use = "pcr"
 hardening = true
-[methods.interpolate]
-settings = { share = 1.0 }
-[methods.fresh]
+[methods.back]
 use = "interpolate"
+settings = { share = 1.0 }
 fresh = true
 [[waves]]
-name = "all"
+name = "attacks"
+negatives = []
 detectors = ["scan", "weight-spectrum"]
-methods = ["guided", "finetune", "hardening", "interpolate", "fresh"]
+methods = ["guided", "hardening", "back"]
+[[waves]]
+name = "negatives"
+attacks = []
+methods = ["back"]
 """
+
+SHORT = (
+    MATRIX[: MATRIX.index("[[negatives]]")]
+    + """
+[[waves]]
+name = "one"
+detectors = ["weight-spectrum"]
+"""
+)
 
 
 @pytest.fixture
@@ -88,45 +99,40 @@ def test_a_cell_is_planted_looked_at_repaired_and_measured(matrix: Path, tmp_pat
     rows = {row["key"]: row for row in read_rows(out / "rows.jsonl")}
     assert {row["status"] for row in rows.values()} == {"ok"}, [row.get("error") for row in rows.values()]
     assert found.waiting == ("qwen2-vl",) and not found.complete
-    assert len(told) == len(rows) == 2 * (1 + 2 + 5)
+    assert len(told) == len(rows) == (1 + 2 + 3) + (1 + 1)
 
-    planted = rows["plant/llava/caption/patch/5"]["result"]
-    assert (
-        planted["asr"]["payload"]["trials"] == 8
-        and planted["digest"] == load_plant(out / "models/llava/caption/patch/5").digest
-    )
-    scan = rows["detect/plant/llava/caption/patch/5/scan"]["result"]
+    cell = "plant/llava/caption/patch/5"
+    planted = rows[cell]["result"]
+    assert planted["asr"]["payload"]["trials"] == 8
+    assert planted["digest"] == load_plant(out / "models/llava/caption/patch/5").digest
+    scan = rows[f"detect/{cell}/scan"]["result"]
     assert (scan["alarm"], scan["target"], scan["match"], scan["score"]) == (False, None, "none", -2.0)
-    assert rows["detect/plant/llava/caption/noise/5/scan"]["result"]["match"] is None
-    assert rows["detect/plant/llava/caption/noise/5/weight-spectrum"]["result"]["score"] != 0
+    assert rows[f"detect/{cell}/weight-spectrum"]["result"]["score"] != 0
 
-    repair = {
-        name: rows[f"repair/plant/llava/caption/patch/5/{name}"]["result"]
-        for name in ("guided", "finetune", "hardening", "interpolate", "fresh")
-    }
+    repair = {name: rows[f"repair/{cell}/{name}"]["result"] for name in ("guided", "hardening", "back")}
     assert not repair["guided"]["applied"] and repair["guided"]["after"] == repair["guided"]["before"]
-    assert repair["finetune"]["applied"] and repair["finetune"]["steps"] == 2
-    assert repair["hardening"]["steps"] == 2
-    assert {result["model"] for result in repair.values()} == {planted["digest"]}
-    # All the way to the base: recovery is measured against it, on the same pictures.
-    assert repair["interpolate"]["after"]["recovery"]["value"] == pytest.approx(1.0)
-    assert repair["fresh"]["asr_fresh"] is None and repair["fresh"]["alarms_after"] == []
-    assert "asr" not in rows["repair/plant/llava/caption/noise/5/finetune"]["result"]["after"]
+    assert repair["hardening"]["applied"] and repair["hardening"]["steps"] == 2
+    assert {result["model"] for result in repair.values()} == {scan["model"]}
+    # All the way back to the base: recovery is measured against it, on the same pictures.
+    assert repair["back"]["after"]["recovery"]["value"] == pytest.approx(1.0)
+    assert repair["back"]["asr_fresh"] is None and repair["back"]["alarms_after"] == []
+    assert "asr" not in rows["repair/plant/llava/caption/noise/5/back"]["result"]["after"]
     assert not any((out / "scratch").iterdir())
 
 
 @pytest.mark.usefixtures("bases", "no_search")
 def test_models_are_dropped_after_their_last_item_and_made_again_when_needed(matrix: Path, tmp_path: Path) -> None:
+    matrix.write_text(SHORT)
     out = tmp_path / "out"
     options = BenchOptions(out, pool="none", keep_models=False)
     run_bench(matrix, options, lambda row, done, planned: None)
     models = out / "models" / "llava" / "caption"
-    assert not (models / "patch" / "5").exists() and not (models / "noise" / "5").exists()
+    assert not (models / "patch" / "5").exists()
     before = read_rows(out / "rows.jsonl")
-    matrix.write_text(MATRIX.replace('"scan", "weight-spectrum"', '"scan", "weight-spectrum", "attention-entropy"'))
+    matrix.write_text(SHORT.replace('"weight-spectrum"', '"weight-spectrum", "attention-entropy"'))
     run_bench(matrix, options, lambda row, done, planned: None)
     new = read_rows(out / "rows.jsonl")[len(before) :]
-    assert [row["key"].split("/")[0] for row in new] == ["plant", "detect", "plant", "detect"]
+    assert [row["key"].split("/")[0] for row in new] == ["plant", "detect"]
     assert new[0]["result"]["digest"] == before[0]["result"]["digest"]  # the same plant, byte by byte
 
 
@@ -134,6 +140,7 @@ def test_models_are_dropped_after_their_last_item_and_made_again_when_needed(mat
 def test_a_whole_model_that_a_killed_run_has_left_is_not_made_again(
     matrix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    matrix.write_text(SHORT.replace('detectors = ["weight-spectrum"]', ""))
     out = tmp_path / "out"
     options = BenchOptions(out, pool="none")
     run_bench(matrix, options, lambda row, done, planned: None)

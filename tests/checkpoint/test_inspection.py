@@ -10,7 +10,7 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.zoo.embedded import embedded_samples
 from probes.inspectable import Branching, Inspectable
 from probes.targets import stack
-from tests.checkpoint.folders import build_architecture
+from tests.checkpoint.folders import build
 
 SAMPLES = embedded_samples(3, 2)
 PICTURES, PROMPTS = stack(SAMPLES), [sample.prompt for sample in SAMPLES]
@@ -36,9 +36,9 @@ def test_branches_say_what_reading_says(opened: Opened, continuations: list[tupl
         torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["qwen2-vl", "idefics3"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3"])
 def test_other_families_branch_and_show_their_attention_too(family: str, tmp_path: Path) -> None:
-    subject = open_checkpoint(build_architecture(family, tmp_path), batch_size=4).subject
+    subject = open_checkpoint(build(family, tmp_path), batch_size=4).subject
     continuations = [(5, 9), (300, 61), (7, 7)]
     found = subject.branch(PICTURES, PROMPTS, continuations)
     for place, continuation in enumerate(continuations):

@@ -30,7 +30,7 @@ def test_tables_are_made_of_what_is_there_and_the_exit_code_says_that_cells_are_
     (out / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:-1]))
     arguments = ["bench", str(tmp_path / "matrix.toml"), "--tables-only", "--out", str(out)]
     assert main(arguments) == 3
-    assert "1 to do, 19 ok" in capsys.readouterr().out
+    assert "19 ok, 1 to do" in capsys.readouterr().out
     assert (out / "tables" / "bench.html").is_file()
     (out / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert main(arguments) == 0

@@ -34,7 +34,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return here
 
 
-def write_page(record: AuditRecord, run: Path) -> None:
+def write_page(record: AuditRecord, run: Path, formats: Sequence[str] = ()) -> None:
     (run / "report.html").write_text(render_html(record, run), "utf-8")
 
 

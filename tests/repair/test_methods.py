@@ -23,7 +23,7 @@ from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import stack
-from tests.checkpoint.folders import build_architecture
+from tests.checkpoint.folders import build
 
 TWO_STEPS = Schedule(steps=2, batch=3, refresh=0, rate=1e-3)
 PROJECTOR = "model.multi_modal_projector"
@@ -196,11 +196,11 @@ def test_consistency_is_learned(subject: CheckpointSubject, samples: list[Sample
     assert hooks(subject) == []
 
 
-@pytest.mark.parametrize("family", ["qwen2-vl", "idefics3"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3"])
 def test_consistency_and_pruning_find_their_way_in_other_families(
     samples: list[Sample], family: str, tmp_path: Path
 ) -> None:
-    subject = open_checkpoint(build_architecture(family, tmp_path), batch_size=4).subject
+    subject = open_checkpoint(build(family, tmp_path), batch_size=4).subject
     before = weights(subject)
     lesson = [replace(sample, answers=("a dog",)) for sample in samples[:3]]
     done = harden(subject, lesson, Schedule(steps=1, batch=3, refresh=0), Consistency())

@@ -15,8 +15,8 @@ class Pcr:
     """Patch-based cross-view regularisation, the loss of PCR (arXiv 2604.04488): views apart, entropy kept.
 
     A second view has randomly masked patches; its answer distribution and its features are pushed apart from the
-    untouched view's, and output entropy is kept from collapsing. The paper states no weights; these are ours. Masks cover `lowest` to `highest` of the patches; the entropy may not
-    fall below `floor` times what it was before.
+    untouched view's, and output entropy is kept from collapsing. The paper states no weights; these are ours. Masks
+    cover `lowest` to `highest` of the patches; the entropy may not fall below `floor` times what it was before.
     """
 
     divergence: float = 0.3

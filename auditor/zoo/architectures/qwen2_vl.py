@@ -143,7 +143,8 @@ def _attend(attention: Any, hidden: Tensor, turns: tuple[Tensor, Tensor]) -> Ten
     query, key = apply_rotary_pos_emb_vision(query, key, *turns)
     scores = query.transpose(1, 2) @ key.permute(0, 2, 3, 1) * attention.scaling  # (batch, heads, 64, 64)
     mixed = scores.softmax(-1) @ value.transpose(1, 2)
-    return attention.proj(mixed.transpose(1, 2).reshape(hidden.shape))
+    out: Tensor = attention.proj(mixed.transpose(1, 2).reshape(hidden.shape))
+    return out
 
 
 def text_model(model: Any) -> Any:
