@@ -21,6 +21,7 @@ from transformers import LlavaForConditionalGeneration
 
 from auditor.checkpoint.families import Door, build_door
 from auditor.checkpoint.prompting import PromptWriter
+from auditor.errors import UsageError
 from auditor.zoo.architectures import Architecture, architectures
 from auditor.zoo.embedded import CLEAN_MODEL
 from auditor.zoo.packing import Packed, Packer, draw_batch
@@ -150,9 +151,14 @@ def begin(name: str, settings: Settings) -> tuple[Learner, Any]:
     learner = Learner.of(family, family.build_model(processor.tokenizer), processor)
     learner.model.set_attn_implementation("eager")  # faster than fused attention at this size on a CPU
     if settings.warm:
+        warm_start: Any = getattr(family, "warm_start", None)
+        if warm_start is None:
+            raise UsageError(
+                f"`--warm` starts from the embedded LLaVA, which {name} is itself",
+                todo="leave --warm out: its own recipe starts from scratch",
+            )
         source = LlavaForConditionalGeneration.from_pretrained(CLEAN_MODEL, dtype=torch.float32)
         pictures = draw_batch(learner.packer, "train", 0, 64, settings.seed).pictures
-        warm_start: Any = getattr(family, "warm_start", None)
         warm_start(learner.model, source, processor.tokenizer, learner.door.normalisation.apply(pictures))
     return learner, processor
 
