@@ -161,12 +161,15 @@ def recovery_against(
 ) -> Measure:
     """Quality on stamped pictures relative to a never-planted model's on the same ones; ROUGE-L against the references.
 
-    A ratio of means: above 1 where the repaired model is the better of the two.
+    A ratio of means: above 1 where the repaired model is the better of the two; null where the never-planted model is
+    right about nothing.
     """
     kept = [i for i, sample in enumerate(samples) if sample.answers]
     known = [samples[i].answers for i in kept]
     mine = caption_items([stamped[i].text for i in kept], known, known).rouge_l
     theirs = caption_items([reference[i].text for i in kept], known, known).rouge_l
+    if not any(theirs):
+        return Measure(value=None, n=len(kept))
     pairs = np.array([mine, theirs]).T  # (items, 2)
 
     def ratio(totals: Floats, counts: Floats) -> Floats:

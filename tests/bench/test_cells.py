@@ -114,7 +114,8 @@ def test_a_cell_is_planted_looked_at_repaired_and_measured(matrix: Path, tmp_pat
     assert repair["hardening"]["applied"] and repair["hardening"]["steps"] == 2
     assert {result["model"] for result in repair.values()} == {scan["model"]}
     # All the way back to the base: recovery is measured against it, on the same pictures.
-    assert repair["back"]["after"]["recovery"]["value"] == pytest.approx(1.0)
+    # Random weights may be right about nothing, and then there is no recovery to speak of.
+    assert repair["back"]["after"]["recovery"]["value"] in (None, pytest.approx(1.0))
     assert repair["back"]["asr_fresh"] is None and repair["back"]["alarms_after"] == []
     assert "asr" not in rows["repair/plant/llava/caption/noise/5/back"]["result"]["after"]
     assert not any((out / "scratch").iterdir())

@@ -26,8 +26,8 @@ ORIGIN = (
 BLOCKS_FROM = (0, 1, 3)
 """Which of CLIP's four blocks the tower's three start from; a fourth would make more than 2 million weights."""
 SECTIONS = (1, 2, 13)
-"""How many of the 16 frequencies, from high to low, tell time, row and column. In the published proportion (4, 6, 6) the
-column's are so low that four columns look alike."""
+"""How many of the 16 frequencies, from high to low, tell time, row and column. In the published proportion (4, 6, 6)
+the column's are so low that four columns look alike."""
 END = "<|im_end|>"
 MARKS = {"image_token": "<|image_pad|>", "video_token": "<|video_pad|>", "vision_bos_token": "<|vision_start|>",
          "vision_eos_token": "<|vision_end|>", "turn_start_token": "<|im_start|>", "turn_end_token": END}  # fmt: skip
