@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row
 from auditor.controls.power import LOWEST, stratum_of
-from auditor.controls.scene import Seen, from_settings, look, opened, search_seed
+from auditor.controls.scene import Scene, Seen, from_settings, look, opened, search_seed
+from auditor.data.preparing import Parts
 from auditor.errors import InconclusiveError, UsageError
 from auditor.evaluation.competence import measure_competence
 from auditor.evidence import is_variant
@@ -45,13 +47,10 @@ class Workshop:
 def make_control(shop: Workshop, settings: Any) -> Row:
     """Plants or fine-tunes, scans, and returns the control as plain JSON data; the copy is gone afterwards."""
     spec, scene = PlantSpec.model_validate(settings["spec"]), from_settings(settings["scene"])
-    base = opened(Path(settings["model"]), shop.options)
-    parts = scene.parts(base.subject)
+    parts = _ground(settings["model"], settings["digest"], scene, shop.options)
     with tempfile.TemporaryDirectory(dir=shop.scratch, prefix=SCRATCH) as folder:
         out = Path(folder) / "copy"
-        report = plant(
-            Path(settings["model"]), spec, _with_answers(base.subject, parts.repair), out, shop.options, _silent
-        )
+        report = plant(Path(settings["model"]), spec, parts.repair, out, shop.options, _silent)
         copy = opened(out, shop.options).subject
         blind = _blind(copy, scene.pictures(parts)[1], scene.seed)
         seen = None if blind else look(copy, scene, parts, derive_seed(scene.seed, "control", spec.name), scene.known)
@@ -59,6 +58,15 @@ def make_control(shop: Workshop, settings: Any) -> Row:
     notes = [*control.notes, *([blind] if blind else [])]
     data: Row = control.model_copy(update={"notes": notes}).model_dump(mode="json")
     return data
+
+
+@lru_cache(maxsize=1)
+def _ground(model: str, digest: str, scene: Scene, options: Options) -> Parts:
+    """The parts of the audited model's run, with answers to teach; the same for every control, and kept without the
+    model, which each control copies for itself."""
+    subject = opened(Path(model), options).subject
+    parts = scene.parts(subject)
+    return replace(parts, repair=tuple(_with_answers(subject, parts.repair)))
 
 
 def _silent(what: str, share: float) -> None:

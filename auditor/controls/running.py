@@ -16,7 +16,7 @@ from auditor.checkpoint.integrity import check_folder
 from auditor.cluster.fleet import Hooks, run_fleet
 from auditor.cluster.items import Item, standing_rows
 from auditor.cluster.log import Row, read_rows
-from auditor.cluster.pools import InProcess, Pool, RayPool, Resources
+from auditor.cluster.pools import InProcess, Pool, Processes
 from auditor.controls.making import SCRATCH, Workshop
 from auditor.controls.negatives import calibrate, negative_items
 from auditor.controls.power import false_alarms_of, power_of
@@ -126,26 +126,20 @@ def _run(
 
 @contextmanager
 def _pool(items: int, model: ModelInfo, plan: ControlPlan | None, options: Options) -> Iterator[tuple[Pool, Options]]:
-    """Small models on a CPU side by side on Ray, where it is installed; anything else one after another here."""
+    """Small models on a CPU side by side, one process a core: a small model leaves most of a second thread idle.
+    Anything else one after another in this process."""
     cores = options.threads or os.cpu_count() or 1
     asked = plan.workers if plan is not None else None
-    small = options.device == "cpu" and (model.parameters or SMALL + 1) <= SMALL and _has_ray()
+    small = options.device == "cpu" and (model.parameters or SMALL + 1) <= SMALL
     workers = min(items, asked if asked is not None else cores if small else 1)
     if workers < 2:
         yield InProcess(), options
         return
-    threads = max(1, cores // workers)
-    pool = RayPool(Resources(workers=workers, threads=threads))
+    pool = Processes(workers)
     try:
-        yield pool, replace(options, threads=threads)
+        yield pool, replace(options, threads=max(1, cores // workers))
     finally:
         pool.close()
-
-
-def _has_ray() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("ray") is not None
 
 
 def _summed_up(

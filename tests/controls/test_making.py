@@ -32,7 +32,10 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
 
 
 def item(model: Path, spec: PlantSpec, scene: Scene = SCENE) -> Item:
-    return Item(spec.name, {"model": str(model), "scene": as_settings(scene), "spec": spec.model_dump(mode="json")})
+    return Item(
+        spec.name,
+        {"model": str(model), "digest": "d", "scene": as_settings(scene), "spec": spec.model_dump(mode="json")},
+    )
 
 
 def test_a_scene_is_plain_data() -> None:
