@@ -16,8 +16,10 @@ from auditor.cluster.items import Item
 from auditor.controls import running
 from auditor.controls.running import LOG, add_controls, is_unfinished
 from auditor.controls.specs import ControlPlan
+from auditor.data.writing import write_jsonl
 from auditor.errors import UsageError
 from auditor.wording import LIMITS, NO_CALIBRATION, NO_CONTROLS, SHORT_CONTROLS
+from auditor.zoo.embedded import embedded_samples
 from reports.controls import BenignControl, PlantedControl
 from reports.part import RateInterval
 from reports.record import AuditRecord, ModelInfo, SearchInfo, load_record, save_record
@@ -215,3 +217,18 @@ def test_a_folder_without_negatives_is_refused(run: Path, tmp_path: Path, name: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="holds no models"):
         added(run, None, tmp_path / name)
+
+
+@pytest.mark.timeout(600)
+def test_controls_of_a_small_model_are_made_side_by_side_in_processes(run: Path, tmp_path: Path) -> None:
+    data = write_jsonl(tmp_path / "data", embedded_samples(60, 7))
+    record = load_record(run / "record.json")
+    model = record.model.model_copy(update={"parameters": 1_000_000})
+    save_record(record.model_copy(update={"model": model}), run / "record.json")
+    options = Options(seed=7, batch_size=16, threads=2)
+    controls = add_controls(run, data, ControlPlan(1, 1, steps=10), None, options, silent).controls
+    assert controls is not None
+    # A random model gives blind copies, which count for nothing; each was made and looked at nevertheless.
+    assert [len(controls.planted), len(controls.benign)] == [1, 1]
+    assert all("no longer looks at the picture" in c.notes[-1] for c in [*controls.planted, *controls.benign])
+    assert sorted(path.name for path in run.iterdir()) == [LOG, "record.json"]
