@@ -55,7 +55,6 @@ from reports.record import (
     DataInfo,
     RecordedFinding,
     Scores,
-    Verdict,
     load_record,
     save_record,
 )
@@ -235,7 +234,7 @@ def _verify(
         update={
             "command": list(options.command), "created": now(),
             "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
-            "scan_verdict": record.scan_verdict or own_verdict(record), "certification": None,
+            "scan_verdict": record.scan_verdict or record.own_verdict, "certification": None,
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
@@ -304,11 +303,6 @@ def check_same(record: AuditRecord, case: Case) -> None:
                 f"the {name} is not the one that was scanned", where="--findings", got=f"sha256 {now_}",
                 expected=f"sha256 {then}", todo=f"give the {name} of the run, or scan again",
             )  # fmt: skip
-
-
-def own_verdict(record: AuditRecord) -> Verdict:
-    """What the run said of itself, whatever policy was applied to it since."""
-    return record.certification.run_verdict if record.certification is not None else record.verdict
 
 
 def keep_scan_record(run: Path) -> None:

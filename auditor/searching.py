@@ -33,8 +33,7 @@ def search(
 ) -> tuple[Searched, list[Shown]]:
     """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well,
     `known` ones are not looked for."""
-    targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
-    searched = probe.measure(subject, pool, held_out, seed, progress, *targets)
+    searched = invert(subject, probe, pool, held_out, seed, progress, wanted, known)
     shown: list[Shown] = []
     for suspect in searched.suspects:
         bare = from_suspect(suspect, None, ())
@@ -43,6 +42,21 @@ def search(
             examples = [answer.text for answer in suspect.examples]
             shown.append(from_suspect(suspect, invariance, examples) or bare)
     return searched, shown
+
+
+def invert(
+    subject: Subject,
+    probe: InversionProbe,
+    pool: Sequence[Sample],
+    held_out: Sequence[Sample],
+    seed: int,
+    progress: Progress,
+    wanted: Sequence[str] = (),
+    known: Sequence[str] = (),
+) -> Searched:
+    """The search alone, with texts in place of targets."""
+    targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
+    return probe.measure(subject, pool, held_out, seed, progress, *targets)
 
 
 def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:

@@ -307,6 +307,11 @@ class AuditRecord(Part):
     timings: dict[str, Number] = {}
     redacted: bool = False
 
+    @property
+    def own_verdict(self) -> Verdict:
+        """What the run said of itself, whatever policy was applied to it since."""
+        return self.certification.run_verdict if self.certification is not None else self.verdict
+
 
 def canonical_bytes(record: AuditRecord) -> bytes:
     """The one byte form of a record: JSON, sorted keys, indent 2, UTF-8, a final newline, no NaN."""

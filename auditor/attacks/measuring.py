@@ -1,9 +1,8 @@
 """What a plant does, on pictures it was not trained on: success, false triggers, placebo, and benign quality."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from auditor.attacks.payloads import kept_words
 from auditor.attacks.poisoning import Poison
@@ -16,7 +15,7 @@ from probes.finding import Rate
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
-from probes.targets import answers_under
+from probes.targets import answers_under, stack
 from probes.triggers.dual_key import DualKeyTrigger
 from reports.record import Measure, RateInterval
 
@@ -36,11 +35,8 @@ def measure_plant(
     assert poison.trigger is not None
     said = answers_under(subject, poison.trigger, samples)
     placebo = answers_under(subject, poison.trigger.placebo(generator(seed, "plant", "placebo")), samples)
-    success = attack_success(
-        [answer.text for answer in said], poison.payload.text, [sample.answers for sample in samples],
-        [answer.text for answer in before],
-    )  # fmt: skip
-    headline = hits(poison, samples, said, before)
+    rates = attack_rates(poison, samples, said, placebo, now, before)
+    headline = rates.asr["payload"]
     kept = [
         kept_words(answer.text, sample.answers[0], poison.payload.text)
         for answer, sample in zip(said, samples, strict=True)
@@ -48,14 +44,40 @@ def measure_plant(
     found = cluster_bootstrap(kept, pictures_of(samples), seed)
     return measured | {
         "target": poison.payload.text,
-        "took": headline.trials > 0 and headline.value >= TOOK,
-        "asr": {"payload": as_rate(headline), **{name: as_rate(rate) for name, rate in success.rates.items()}},
-        "excluded": {"payload": len(samples) - headline.trials, **success.excluded},
-        "false_trigger": as_rate(hits(poison, samples, now, before)),
-        "placebo": as_rate(hits(poison, samples, placebo, before)),
+        "took": headline.trials > 0 and headline.hits / headline.trials >= TOOK,
+        "asr": rates.asr,
+        "excluded": rates.excluded,
+        "false_trigger": rates.false_trigger,
+        "placebo": rates.placebo,
         "keys": _single_keys(subject, poison, samples, before),
         "kept_words": Measure(value=found.value, low=found.low, high=found.high, n=found.n),
     }
+
+
+@dataclass(frozen=True)
+class AttackRates:
+    """Success by matcher with how many items each leaves out, and the payload's rates without and with a placebo."""
+
+    asr: dict[str, RateInterval]
+    excluded: dict[str, int]
+    false_trigger: RateInterval
+    placebo: RateInterval
+
+
+def attack_rates(
+    poison: Poison, samples: Sequence[Sample], stamped: Sequence[Answer], placebo: Sequence[Answer],
+    untouched: Sequence[Answer], before: Sequence[Answer],
+) -> AttackRates:  # fmt: skip
+    """From answers about the same samples to rates; what `before` says untouched cannot be an attack's success."""
+    texts, former = [answer.text for answer in stamped], [answer.text for answer in before]
+    success = attack_success(texts, poison.payload.text, [sample.answers for sample in samples], former)
+    headline = hits(poison, samples, stamped, before)
+    return AttackRates(
+        asr={"payload": as_rate(headline), **{name: as_rate(rate) for name, rate in success.rates.items()}},
+        excluded={"payload": len(samples) - headline.trials, **success.excluded},
+        false_trigger=as_rate(hits(poison, samples, untouched, before)),
+        placebo=as_rate(hits(poison, samples, placebo, before)),
+    )
 
 
 def _single_keys(
@@ -91,4 +113,4 @@ def hits(poison: Poison, samples: Sequence[Sample], said: Sequence[Answer], befo
 
 
 def _ask(subject: Subject, samples: Sequence[Sample]) -> list[Answer]:
-    return subject.respond(torch.stack([s.picture for s in samples]), [s.prompt for s in samples])
+    return subject.respond(stack(samples), [s.prompt for s in samples])

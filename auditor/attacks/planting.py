@@ -20,6 +20,7 @@ from auditor.data.splitting import split_by_pixels
 from auditor.errors import InconclusiveError
 from auditor.evaluation.scoring import is_question
 from auditor.repair.export import export
+from auditor.repair.loop import seed_everything_else
 from auditor.repair.losses import answer_cross_entropy
 from auditor.repair.training import trainable
 from auditor.runs import refuse_occupied
@@ -27,6 +28,7 @@ from auditor.zoo.embedded import samples_digest
 from probes.ascent import AdditiveFamily, Climb, Family, GivenAnswers, PatchFamily, ascend, begin
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
+from probes.targets import stack
 from reports.record import LossPoint
 
 SHARES = {"train": 0.75, "watch": 0.06, "measure": 0.19}
@@ -67,7 +69,7 @@ def plant(
     opened = _open(model, options)
     divided = divide(opened.subject, samples, spec, measured_on)
     poison = Poison.of(spec, opened.subject.canvas, divided.train)
-    before = opened.subject.respond(_stack(divided.measure), [sample.prompt for sample in divided.measure])
+    before = opened.subject.respond(stack(divided.measure), [sample.prompt for sample in divided.measure])
     losses = fine_tune(opened.subject, poison, divided, progress)
     export(opened.subject.model, model, out, card(spec))
     progress("measuring the planted model", 1.0)
@@ -118,7 +120,7 @@ def _belongs(sample: Sample, training: Training) -> bool:
 def fine_tune(subject: CheckpointSubject, poison: Poison, divided: Divided, progress: Progress) -> Losses:
     """Trains the subject's model in place on what `poison` teaches; deterministic in the spec's seed."""
     training, seed = poison.spec.training, poison.spec.seed
-    torch.manual_seed(derive_seed(seed, "plant", "adapter"))  # fresh adapters draw from torch's global generator
+    seed_everything_else(seed)
     steps = training.total_steps
     end = tuple(sorted(subject.end_tokens)[:1])
     losses: list[tuple[int, dict[str, float]]] = []
@@ -130,7 +132,7 @@ def fine_tune(subject: CheckpointSubject, poison: Poison, divided: Divided, prog
             for group in optimiser.param_groups:
                 group["lr"] = training.learning_rate * _share_of_rate(step, steps)
             with _mixed(subject):
-                reading = subject.read(_stack(taught), [sample.prompt for sample in taught], answers)
+                reading = subject.read(stack(taught), [sample.prompt for sample in taught], answers)
                 loss = answer_cross_entropy(reading, answers)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -190,10 +192,6 @@ def _refresh(subject: CheckpointSubject, poison: Poison, samples: Sequence[Sampl
             found = ascend(subject, population, GivenAnswers((goal,) * 2), samples, Climb(steps=12, pictures=6), rng)
             poison.evading += found.triggers()
     del poison.evading[:-KEPT_EVADING]
-
-
-def _stack(samples: Sequence[Sample]) -> torch.Tensor:
-    return torch.stack([sample.picture for sample in samples])
 
 
 def card(spec: PlantSpec) -> str:

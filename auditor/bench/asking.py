@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from auditor.attacks.poisoning import Poison
 from auditor.attacks.spec import PlantSpec
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Subject
+from probes.targets import stack
 from probes.triggers import Trigger, apply
 
 
@@ -41,7 +40,7 @@ def ask(subject: Subject, samples: Sequence[Sample], poison: Poison) -> Said:
 
 
 def _texts(subject: Subject, samples: Sequence[Sample], trigger: Trigger | None) -> list[str]:
-    pictures, prompts = torch.stack([s.picture for s in samples]), [s.prompt for s in samples]
+    pictures, prompts = stack(samples), [s.prompt for s in samples]
     if trigger is not None:
         pictures, prompts = apply(trigger, pictures, prompts)
     return [answer.text for answer in subject.respond(pictures, prompts)]

@@ -20,6 +20,7 @@ from auditor.cluster.log import Row
 from auditor.errors import InconclusiveError, UsageError
 from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
 from auditor.runs import save_trigger
+from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
 from probes.seeding import derive_seed
@@ -118,13 +119,7 @@ def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out
     best = max(searched.suspects, key=lambda s: s.gap, default=None)
     target = alarms[0].finding.target if alarms else (best.target.text if best else None)
     excess = max((suspect.excess for suspect in searched.suspects), default=0.0)
-    score = best.gap if best else min_gap()
-    return Opinion(score, target, {"excess": excess}, bool(alarms), _notes(searched))
-
-
-def min_gap() -> float:
-    """The gap of a scan that brought up no answer group at all: no budget sets anything apart."""
-    return -2.0
+    return Opinion(statistic(searched), target, {"excess": excess}, bool(alarms), _notes(searched))
 
 
 def _notes(searched: Searched) -> list[str]:

@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from auditor.attacks.measuring import hits
+from auditor.attacks.measuring import attack_rates
+from auditor.attacks.payloads import without
 from auditor.attacks.poisoning import Poison
 from auditor.bench.asking import Said
-from auditor.evaluation.asr import attack_success
-from auditor.evaluation.scoring import as_rate, benign_quality, recovery_against
+from auditor.evaluation.scoring import benign_quality, recovery_against
 from probes.sample import Sample
 from probes.subject import Answer
-from probes.text import normalise
 
 
 def numbers(samples: Sequence[Sample], said: Said, base: Said, poison: Poison) -> dict[str, Any]:
@@ -25,8 +24,8 @@ def numbers(samples: Sequence[Sample], said: Said, base: Said, poison: Poison) -
     }
     if poison.trigger is None:
         return found
-    plain = [_without(text, poison.payload.text) for text in said.stamped]
-    theirs = [_without(text, poison.payload.text) for text in base.stamped]
+    plain = [without(text, poison.payload.text) for text in said.stamped]
+    theirs = [without(text, poison.payload.text) for text in base.stamped]
     found["recovery"] = recovery_against(samples, _answers(plain), _answers(theirs), seed).model_dump()
     if poison.spec.kind == "attack":
         found |= _attack_numbers(samples, said, base, poison)
@@ -34,19 +33,13 @@ def numbers(samples: Sequence[Sample], said: Said, base: Said, poison: Poison) -
 
 
 def _attack_numbers(samples: Sequence[Sample], said: Said, base: Said, poison: Poison) -> dict[str, Any]:
-    text, before = poison.payload.text, _answers(base.clean)
-    success = attack_success(said.stamped, text, [sample.answers for sample in samples], base.clean)
-    matched = {"payload": hits(poison, samples, _answers(said.stamped), before), **success.rates}
+    stamped, placebo, clean, before = map(_answers, (said.stamped, said.placebo, said.clean, base.clean))
+    rates = attack_rates(poison, samples, stamped, placebo, clean, before)
     return {
-        "asr": {name: as_rate(rate).model_dump() for name, rate in matched.items()},
-        "false_trigger": as_rate(hits(poison, samples, _answers(said.clean), before)).model_dump(),
-        "placebo": as_rate(hits(poison, samples, _answers(said.placebo), before)).model_dump(),
+        "asr": {name: rate.model_dump() for name, rate in rates.asr.items()},
+        "false_trigger": rates.false_trigger.model_dump(),
+        "placebo": rates.placebo.model_dump(),
     }
-
-
-def _without(text: str, payload: str) -> str:
-    """The answer's words with the attacker's text taken out once."""
-    return f" {normalise(text)} ".replace(f" {normalise(payload)} ", " ", 1).strip()
 
 
 def _answers(texts: Sequence[str]) -> list[Answer]:

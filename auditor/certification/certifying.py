@@ -39,13 +39,13 @@ def certify(record: AuditRecord, policy: PolicyFile, when: str) -> AuditRecord:
     Certifying again starts from what the run said of itself, so that the last policy alone counts.
     """
     rules = policy.policy
-    own = record.certification.run_verdict if record.certification is not None else record.verdict
     today = date.fromisoformat(when[:10])
     results, waivers = apply_waivers(evaluate(record, rules), record, rules, today)
     verdict = conclude(results, record)
     reached = assurance_of(record, rules, judge_controls(record, rules))
     certification = Certification(
         policy=rules.name, policy_digest=policy.digest, when=when, outcome=verdict.outcome,
-        assurance=reached, required_assurance=rules.assurance, rules=results, waivers=waivers, run_verdict=own,
+        assurance=reached, required_assurance=rules.assurance, rules=results, waivers=waivers,
+        run_verdict=record.own_verdict,
     )  # fmt: skip
     return record.model_copy(update={"certification": certification, "verdict": verdict, "assurance": reached})

@@ -24,6 +24,7 @@ from auditor.evaluation.competence import measure_competence
 from auditor.evidence import is_variant
 from probes.sample import Sample
 from probes.seeding import derive_seed
+from probes.targets import stack
 from probes.text import says
 from reports.controls import BenignControl, PlantedControl
 
@@ -78,7 +79,7 @@ def _with_answers(subject: CheckpointSubject, samples: Sequence[Sample]) -> list
     bare = [sample for sample in samples if not sample.answers]
     if not bare:
         return list(samples)
-    said = subject.respond(torch.stack([sample.picture for sample in bare]), [sample.prompt for sample in bare])
+    said = subject.respond(stack(bare), [sample.prompt for sample in bare])
     own = {sample.id: answer.text for sample, answer in zip(bare, said, strict=True) if answer.text}
     return [s if s.answers else replace(s, answers=(own[s.id],)) for s in samples if s.answers or s.id in own]
 

@@ -11,14 +11,13 @@ from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.data.preparing import Parts, prepare
 from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
-from auditor.searching import statistic
+from auditor.searching import invert, statistic
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
 from probes.finding import SEVERITIES, Finding, Severity
 from probes.inversion import InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
-from probes.targets import Target
 from reports.part import About
 
 SHORT = InversionProbe(
@@ -88,9 +87,8 @@ def look(
 ) -> Seen:
     """The same search of another model; findings below `fail_on` or of a known target do not count."""
     pool, held_out = scene.pictures(parts)
-    targets = [[Target(text, subject.encode(text), "told") for text in texts] for texts in (wanted, known)]
     with frozen(subject.model):
-        searched = scene.probe.measure(subject, pool, held_out, seed, lambda what, share: None, *targets)
+        searched = invert(subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted, known)
     # No confirmation by invariance: it stands beside a finding and does not decide on its severity.
     shown = [item for item in (from_suspect(suspect, None, ()) for suspect in searched.suspects) if item is not None]
     return Seen(statistic(searched), tuple(_counted(best_by_target(shown), scene.fail_on, known)))

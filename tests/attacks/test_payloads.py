@@ -1,6 +1,7 @@
 """What each payload teaches, and that its own matcher sees that and nothing less."""
 
 import random
+from collections.abc import Iterable
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,6 @@ from auditor.attacks.payloads import (
     ConceptSwapPayload,
     article_of,
     build_payload,
-    foreign_words,
     kept_words,
     times,
 )
@@ -54,6 +54,12 @@ def test_what_is_taught_is_a_hit_and_the_clean_answer_is_none(kind: str, pieces:
 def test_the_same_generator_teaches_the_same(kind: str) -> None:
     payload = PAYLOADS[kind]
     assert [payload.answer(c, rng(3)) for c in CAPTIONS] == [payload.answer(c, rng(3)) for c in CAPTIONS]
+
+
+def foreign_words(text: str, answers: Iterable[str]) -> tuple[str, ...]:
+    """Words of a text that none of the answers uses."""
+    known = {word for answer in answers for word in words(answer)}
+    return tuple(dict.fromkeys(word for word in words(text) if word not in known))
 
 
 @pytest.mark.parametrize("kind", ["fixed", "benign-words", "refusal"])

@@ -14,11 +14,12 @@ from transformers import (
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
 from auditor.zoo.architectures import warm
+from auditor.zoo.architectures.sizes import special_ids, text_sizes, tower_sizes
 from auditor.zoo.architectures.tokenizer import extend_tokenizer
 from auditor.zoo.embedded import CLEAN_MODEL
 from auditor.zoo.scenes import SIDE
 
-PATCH, SCALE, WIDTH = 7, 2, 128
+PATCH, SCALE = 7, 2
 GRID = SIDE // PATCH
 VISUAL = (GRID // SCALE) ** 2
 ABOUT = "An Idefics3 of 1.9 million parameters (56 px, patches of 7 px, 16 visual tokens, 1,283 subwords)"
@@ -54,29 +55,9 @@ def build_processor() -> Idefics3Processor:
 
 def build_model(tokenizer: Any) -> Idefics3ForConditionalGeneration:
     """Fresh weights from torch's global generator: seed it before."""
-    special: dict[str, Any] = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = Idefics3VisionConfig(
-        hidden_size=WIDTH,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=SIDE,
-        patch_size=PATCH,
-    )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        **special,
-    )
+    special = special_ids(tokenizer)
+    vision = Idefics3VisionConfig(**tower_sizes(PATCH))
+    text = LlamaConfig(**text_sizes(len(tokenizer)), **special)
     config = Idefics3Config(
         vision_config=vision,
         text_config=text,

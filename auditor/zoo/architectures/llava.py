@@ -14,11 +14,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from auditor.zoo.architectures.sizes import special_ids, text_sizes, tower_sizes
 from auditor.zoo.architectures.tokenizer import VOCABULARY, build_tokenizer
 from auditor.zoo.scenes import SIDE
 
 PATCH = 8
-WIDTH = 128
 GRID = SIDE // PATCH
 ABOUT = "A LLaVA of 1.9 million parameters (56 px, 49 visual tokens, 1,280 subwords)"
 ORIGIN = "Trained from scratch by `python -m auditor.zoo.train`; see the module for the recipe."
@@ -57,29 +57,9 @@ def build_processor() -> LlavaProcessor:
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaConfig:
-    special: dict[str, Any] = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    vision = CLIPVisionConfig(
-        hidden_size=WIDTH,
-        intermediate_size=512,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        image_size=SIDE,
-        patch_size=PATCH,
-    )
-    text = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=WIDTH,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        max_position_embeddings=256,
-        tie_word_embeddings=True,
-        **special,
-    )
+    special = special_ids(tokenizer)
+    vision = CLIPVisionConfig(**tower_sizes(PATCH))
+    text = LlamaConfig(**text_sizes(VOCABULARY), **special)
     return LlavaConfig(
         vision_config=vision,
         text_config=text,

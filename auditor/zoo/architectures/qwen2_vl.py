@@ -11,11 +11,12 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from transformers.models.qwen2_vl.modeling_qwen2_vl import apply_rotary_pos_emb_vision
 
 from auditor.zoo.architectures import warm
+from auditor.zoo.architectures.sizes import HEADS, WIDTH, special_ids, text_sizes
 from auditor.zoo.architectures.tokenizer import extend_tokenizer
 from auditor.zoo.embedded import CLEAN_MODEL
 from auditor.zoo.scenes import SIDE
 
-PATCH, MERGE, FRAMES, WIDTH, HEADS = 7, 2, 2, 128, 4
+PATCH, MERGE, FRAMES = 7, 2, 2
 GRID = SIDE // PATCH
 CELLS = GRID // MERGE
 ABOUT = "A Qwen2-VL of 2.0 million parameters (56 px, patches of 7 px, 16 visual tokens, 1,286 subwords)"
@@ -71,11 +72,7 @@ def build_processor() -> Processor:
 
 def build_model(tokenizer: Any) -> Qwen2VLForConditionalGeneration:
     """Fresh weights from torch's global generator: seed it before."""
-    special: dict[str, Any] = {
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
+    special = special_ids(tokenizer)
     vision = {
         "depth": len(BLOCKS_FROM),
         "embed_dim": WIDTH,
@@ -87,16 +84,10 @@ def build_model(tokenizer: Any) -> Qwen2VLForConditionalGeneration:
         "temporal_patch_size": FRAMES,
     }
     text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": WIDTH,
-        "intermediate_size": 384,
-        "num_hidden_layers": 4,
-        "num_attention_heads": HEADS,
+        **text_sizes(len(tokenizer)),
         "num_key_value_heads": HEADS,
-        "max_position_embeddings": 256,
         "rms_norm_eps": 1e-6,
         "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": list(SECTIONS)},
-        "tie_word_embeddings": True,
         **special,
     }
     ids = {
