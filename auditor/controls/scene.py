@@ -21,15 +21,16 @@ from probes.seeding import derive_seed
 from reports.part import About
 
 SHORT = InversionProbe(
-    additive=(0.1,), patch=(0.25,), restarts=2, growth_restarts=1, search=Climb(steps=36, enough=math.log(0.8)),
-    own_decoys=1, curve=BudgetCurve(screen=Climb(steps=6, pictures=4), tries=2,
-                                    climb=Climb(steps=18, pictures=6, enough=math.log(0.95))),
+    additive=(0.1,), patch=(0.25,), restarts=2, search=Climb(steps=30, enough=math.log(0.8)),
+    growth_restarts=1, growth=Climb(steps=6, pictures=4), longest=6, screen=Climb(steps=6, pictures=4),
+    own_decoys=1, made_up_decoys=1,
+    curve=BudgetCurve(screen=Climb(steps=6, pictures=4), tries=2,
+                      climb=Climb(steps=16, pictures=4, enough=math.log(0.95))),
 )  # fmt: skip
 """A shorter search than the profile's, at the largest budget of each family: it finds less, and with fewer decoys cries
 sooner, so that both rates that a shortened control gives err against the search."""
-
-FEW = 48
-"""Pictures that a shortened control searches on, and as many that it measures on."""
+FEW_SEARCHED, FEW_MEASURED = 48, 32
+"""Pictures that a shortened control searches on, and those that it measures on."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Scene:
         pool, held_out = (
             (parts.search, parts.held_out) if self.about == "model" else (parts.verify[:half], parts.verify[half:][:64])
         )
-        return (pool[:FEW], held_out[:FEW]) if self.shortened else (pool, held_out)
+        return (pool[:FEW_SEARCHED], held_out[:FEW_MEASURED]) if self.shortened else (pool, held_out)
 
 
 @dataclass(frozen=True)
