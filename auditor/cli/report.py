@@ -1,11 +1,16 @@
 """`pcr-audit report RUN`: writes a run's record as the documents that people and other tools read."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from auditor.errors import UsageError
+
+if TYPE_CHECKING:
+    from reports.record import AuditRecord
+
+REDACTED = "redacted"
 
 Formats = Annotated[
     str, typer.Option("--format", help="Comma-separated: pdf, html, json, sarif, cyclonedx, junit, model-card, or all.")
@@ -18,6 +23,9 @@ def report(
     baseline: Annotated[
         Path | None, typer.Option(help="Earlier run, or its record.json: SARIF marks new, unchanged and absent.")
     ] = None,
+    redact: Annotated[
+        bool, typer.Option(help="Without pictures, prompts, answers and triggers, into the run's folder `redacted`.")
+    ] = False,
 ) -> None:
     """Write a run's record as documents into the run folder; the exit code does not depend on the formats."""
     from auditor.runs import RECORD, latest_run
@@ -29,10 +37,25 @@ def report(
         raise UsageError("needs SARIF", where="--baseline", got=formats, expected="--format sarif among the formats")
     folder = run or latest_run()
     earlier = None if baseline is None else load_record(baseline / RECORD if baseline.is_dir() else baseline)
-    written = write_formats(load_record(folder / RECORD), folder, wanted, earlier)
+    record = load_record(folder / RECORD)
+    if redact:
+        record, folder = _redacted(record, folder)
+    written = write_formats(record, folder, wanted, earlier)
     typer.echo("wrote " + (", ".join(str(path) for path in written) or "nothing"), err=True)
     if written.notice:
         typer.echo(written.notice, err=True)
+
+
+def _redacted(record: "AuditRecord", run: Path) -> "tuple[AuditRecord, Path]":
+    """The copy that may leave the house, saved beside the run's own documents, which may be signed."""
+    from auditor.runs import RECORD
+    from reports.record import save_record
+    from reports.redaction import redact
+
+    record, folder = redact(record), run / REDACTED
+    folder.mkdir(exist_ok=True)
+    save_record(record, folder / RECORD)
+    return record, folder
 
 
 def parse_formats(formats: str) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """`report RUN --format`: the documents that were asked for, and an exit code that depends on none of them."""
 
+import hashlib
+import html
 import json
 from pathlib import Path
 
 import pytest
 
 from auditor.cli.main import main
-from reports.record import canonical_bytes, save_record
+from reports.record import canonical_bytes, load_record, save_record
 from reports.writing import FORMATS
 from tests.reports.cases import CASES
 
@@ -64,3 +66,19 @@ def test_the_record_is_left_as_it_was(tmp_path: Path) -> None:
     folder = run(tmp_path, "repaired")
     assert main(["report", str(folder), "--format", ",".join(LIGHT)]) == 0
     assert (folder / "record.json").read_bytes() == canonical_bytes(CASES["repaired"](folder))
+
+
+def test_a_redacted_copy_says_the_verdict_and_shows_nothing_private(tmp_path: Path) -> None:
+    folder = run(tmp_path, "repaired")
+    full = CASES["repaired"](folder)
+    assert main(["report", str(folder), "--format", "html,json,sarif,model-card", "--redact"]) == 0
+    copy, page = folder / "redacted", (folder / "redacted/report.html").read_text()
+    record = load_record(copy / "record.json")
+    assert record.redacted and record.verdict == full.verdict and record.scores == full.scores
+    assert hashlib.sha256(canonical_bytes(full)).hexdigest() in record.limits[0]
+    assert full.findings[0].target in page and record.limits[0] in html.unescape(page)
+    private = [*full.search.prompts, *(pair.before for pair in full.answers if pair.kind == "clean")]
+    private += [path for finding in full.findings for path in finding.pictures.values()]
+    everything = "".join(file.read_text() for file in copy.iterdir())
+    assert len(private) > 4 and not [text for text in private if text in everything]
+    assert (folder / "record.json").read_bytes() == canonical_bytes(full)
