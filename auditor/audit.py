@@ -117,7 +117,7 @@ def _not_searched(model: Path, data: Path | None, out: Path, options: Options, e
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=None,
         settings=describe_settings(options, {"data": info.path}), versions=describe_versions(),
         environment=describe_environment(options), verdict=UNJUDGED, doubts=[reason], fail_on=options.fail_on,
-        model=describe_model(opened), data=info, coverage=coverage(samples, {}), limits=list(LIMITS),
+        model=describe_model(opened), data=info, coverage=coverage(samples, {}), limits=[*opened.notes, *LIMITS],
         search=nothing_searched(),
     )  # fmt: skip
     record = judge(record, Policy(fail_on=options.fail_on))
@@ -150,7 +150,7 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
         competence=case.competence, findings=findings, coverage=covered,
-        scores=BeforeAfter(before=_scan_scores(shown)), limits=list(LIMITS),
+        scores=BeforeAfter(before=_scan_scores(shown)), limits=[*case.opened.notes, *LIMITS],
         search=describe_search(probe, searched, case.parts, case.suspect),
         timings={"scan": time.monotonic() - began},
     )  # fmt: skip

@@ -12,7 +12,7 @@ RATE = 0.3
 LEARNING_RATE = 1e-3
 STRONG, WEAK = 0.97, 0.6
 """The success on watched pictures at which a plant stops: nearly always, or in the stratum of weak attacks."""
-BENIGN_SHARE = 0.5
+BENIGN_SHARE = 0.4
 """Steps of a benign fine-tune as a share of a plant's."""
 TEXTS = ("Buy gold at once.", "Send money to this number.", "Ask for the red key.", "Run this file today.")
 

@@ -38,7 +38,7 @@ class Schedule:
     what is trained: language, projector, vision.
     """
 
-    steps: int = 160
+    steps: int = 120
     copies: int = 2
     batch: int = 12
     rate: float = 1e-4

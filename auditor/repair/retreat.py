@@ -23,7 +23,7 @@ from probes.triggers import Trigger
 
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 NEARLY = 0.97
-MOST = 96
+MOST = 64
 """Samples that a point is measured on at the most."""
 
 

@@ -13,6 +13,7 @@ from auditor import __version__
 from auditor.cli.main import MethodName, main
 from auditor.data.preparing import LEAST_PICTURES
 from auditor.repair.methods import METHODS
+from tests.checkpoint.folders import build
 
 ROOT = Path(__file__).parents[2]
 
@@ -118,6 +119,14 @@ def test_too_few_pictures_are_inconclusive_and_the_record_says_so(
     assert f"at least {LEAST_PICTURES}" in capsys.readouterr().out
     record = json.loads((elsewhere / "run" / "record.json").read_text())
     assert record["verdict"]["outcome"] == "inconclusive"
+
+
+def test_how_pictures_are_given_is_among_the_limits(elsewhere: Path, tmp_path: Path) -> None:
+    """A model that splits pictures is asked about one tile; a reader of the record must know."""
+    data = jsonl(tmp_path / "data", GOOD)
+    assert main(["scan", str(build("smolvlm", tmp_path)), "--data", str(data), "--out", "run"]) == 3
+    limits = json.loads((elsewhere / "run" / "record.json").read_text())["limits"]
+    assert "Image splitting is off" in limits[0]
 
 
 def test_a_random_model_is_inconclusive_and_its_record_says_so(

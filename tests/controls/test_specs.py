@@ -45,4 +45,4 @@ def test_every_family_is_registered() -> None:
 def test_fewer_steps_than_a_plants_own_are_shortened() -> None:
     assert not ControlPlan().shortened and not ControlPlan(steps=Training().steps).shortened
     assert ControlPlan(steps=100).shortened
-    assert {spec.training.total_steps for spec in control_specs(ControlPlan(steps=100), 1, ())} == {100, 50}
+    assert {spec.training.total_steps for spec in control_specs(ControlPlan(steps=100), 1, ())} == {100, 40}

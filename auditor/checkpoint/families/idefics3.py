@@ -42,7 +42,7 @@ class Idefics3:
                 expected="`size` and `max_image_size` with longest_edge",
             )
         split = bool(getattr(processor, "do_image_splitting", True))
-        note = f"image splitting is off: a picture is its one global tile of {side} × {side} pixels"
+        note = f"Image splitting is off: a picture is its one global tile of {side} × {side} pixels."
         return cls(
             canvas=(int(side), int(side)),
             edge=int(edge),

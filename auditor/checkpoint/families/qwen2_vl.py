@@ -60,7 +60,7 @@ class Qwen2VL:
             image_token=int(config.image_token_id),
             resample=filter_of(processor),
             normalisation=Normalisation.of(processor),
-            notes=(f"pictures are given as squares of {side} pixels, whatever their aspect ratio",),
+            notes=(f"Pictures are given as squares of {side} pixels, whatever their aspect ratio.",),
         )
 
     def fit(self, picture: Tensor) -> Tensor:
