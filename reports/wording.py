@@ -166,7 +166,7 @@ def reasons_in_full(record: AuditRecord, shown: int, length: int) -> list[str]:
 def asked(record: AuditRecord) -> list[tuple[str, str]]:
     """What the run worked with, as name and value."""
     names = [family.name for family in record.search.families] or record.search.looked_for
-    facts = [("Samples", _samples(record.data)), ("Triggers", shorten(", ".join(names) or "not recorded", 120))]
+    facts = [("Samples", _samples(record.data)), ("Triggers", shorten(", ".join(names) or "none searched", 120))]
     facts += [("Suspect data", _samples(record.suspect))] if record.suspect else []
     facts += [("Items", _items(record.coverage))]
     if (fit := record.competence) is not None:
