@@ -5,8 +5,8 @@ gets a gradient. Objectives follow DESIGN §5.2: an unusual first token (target-
 token, and a given answer (for budget curves and decoys).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -155,45 +155,57 @@ class Population:
         return [self.family.trigger(value, place) for value, place in zip(self.values, self.places, strict=True)]
 
 
+Rows = Sequence[tuple[int, Sample]]
+"""Which trigger and which sample every row of a reading is about, trigger by trigger."""
+Leads = Mapping[str, Tokens]
+"""What an answer begins with, by sample id; nothing where a sample is not named."""
+NO_LEADS: Leads = {}
+
+
 class Objective(Protocol):
     """What a population climbs: teacher-forced answers for each trigger, and a score for each from what was read."""
 
-    def answers(self, index: int) -> Tokens: ...
+    def answers(self, index: int, sample: Sample) -> Tokens: ...
 
-    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
-        """Reading of (triggers · pictures) rows, in that order → (triggers,)."""
+    def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
+        """Reading of `rows` → (triggers,); every trigger has `pictures` of them."""
         ...
 
 
 @dataclass(frozen=True)
-class UnusualFirstToken:
-    """logsumexp over unusual first tokens c of the mean over pictures of log p(c | trigger(x)).
+class UnusualToken:
+    """logsumexp over unusual tokens c of the mean over pictures of log p(c | trigger(x), lead(x)).
 
-    `unusual` (vocabulary,) bool.
+    `unusual` (vocabulary,) bool; without leads the tokens are an answer's first.
     """
 
     unusual: Tensor
+    leads: Leads = field(default_factory=dict)
 
-    def answers(self, index: int) -> Tokens:
-        return ()
+    def answers(self, index: int, sample: Sample) -> Tokens:
+        return self.leads.get(sample.id, ())
 
-    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
-        first = reading.log_probs[:, 0].view(len(index), pictures, -1).mean(dim=1)  # (triggers, vocab)
-        return first[:, self.unusual.to(first.device)].logsumexp(dim=-1)
+    def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
+        following = _following(reading, [self.answers(*row) for row in rows], pictures)  # (triggers, vocab)
+        return following[:, self.unusual.to(following.device)].logsumexp(dim=-1)
 
 
 @dataclass(frozen=True)
 class GivenAnswers:
-    """Mean log-probability a token of one given answer a trigger, its end included."""
+    """Mean log-probability a token of one given answer a trigger, its end included, after each trigger's leads."""
 
     targets: tuple[Tokens, ...]
+    leads: tuple[Leads, ...] | None = None
 
-    def answers(self, index: int) -> Tokens:
-        return self.targets[index]
+    def lead(self, index: int, sample: Sample) -> Tokens:
+        return self.leads[index].get(sample.id, ()) if self.leads is not None else ()
 
-    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
-        rows = [self.targets[i] for i in index for _ in range(pictures)]
-        return mean_log_prob(reading, rows).view(len(index), pictures).mean(dim=1)
+    def answers(self, index: int, sample: Sample) -> Tokens:
+        return (*self.lead(index, sample), *self.targets[index])
+
+    def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
+        said, leads = [self.answers(*row) for row in rows], [self.lead(*row) for row in rows]
+        return mean_log_prob(reading, said, leads).view(-1, pictures).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -202,16 +214,21 @@ class Growth:
 
     prefixes: tuple[Tokens, ...]
 
-    def answers(self, index: int) -> Tokens:
+    def answers(self, index: int, sample: Sample) -> Tokens:
         return self.prefixes[index]
 
-    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> Tensor:
-        rows = [self.prefixes[i] for i in index for _ in range(pictures)]
-        after = torch.tensor([len(row) for row in rows], device=reading.log_probs.device)
-        following = reading.log_probs[torch.arange(len(rows)), after]  # (triggers · pictures, vocab)
-        following = following.view(len(index), pictures, -1).mean(dim=1).logsumexp(dim=-1)
-        prefix = mean_log_prob(reading, rows).view(len(index), pictures).mean(dim=1)
-        return prefix + following
+    def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
+        said = [self.answers(*row) for row in rows]
+        prefix = mean_log_prob(reading, said).view(-1, pictures).mean(dim=1)
+        return prefix + _following(reading, said, pictures).logsumexp(dim=-1)
+
+
+def _following(reading: Reading, said: Sequence[Tokens], pictures: int) -> Tensor:
+    """Mean over pictures of the log-probabilities of what comes after the answers: (triggers, vocabulary)."""
+    device = reading.log_probs.device
+    after = torch.tensor([len(row) for row in said], device=device)
+    following = reading.log_probs[torch.arange(len(said), device=device), after]  # (triggers · pictures, vocabulary)
+    return following.view(-1, pictures, following.shape[-1]).mean(dim=1)
 
 
 @dataclass(frozen=True)
@@ -269,10 +286,10 @@ def _gradient(
         index = list(range(start, min(start + at_once, len(values))))
         part = values[index[0] : index[-1] + 1].detach().requires_grad_(True)
         stamped = population.family.stamp(part.to(subject.device), population.places[index], pictures)
-        answers = [objective.answers(i) for i in index for _ in batch]
-        prompts = [sample.prompt for _ in index for sample in batch]
-        reading = subject.read(stamped.flatten(0, 1), prompts, answers)
-        score = objective.score(reading, index, len(batch))
+        about = [(i, sample) for i in index for sample in batch]
+        answers = [objective.answers(*row) for row in about]
+        reading = subject.read(stamped.flatten(0, 1), [sample.prompt for _, sample in about], answers)
+        score = objective.score(reading, about, len(batch))
         (found,) = torch.autograd.grad(-score.sum(), part)
         gradient[index[0] : index[-1] + 1] = found
         scores[index] = score.detach().cpu()

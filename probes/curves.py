@@ -7,10 +7,20 @@ from itertools import pairwise
 
 import torch
 
-from probes.ascent import Climb, Family, GivenAnswers, PatchFamily, Population, ascend, begin
+from probes.ascent import (
+    NO_LEADS,
+    Climb,
+    Family,
+    GivenAnswers,
+    Leads,
+    PatchFamily,
+    Population,
+    ascend,
+    begin,
+)
 from probes.finding import Rate
 from probes.sample import Sample
-from probes.subject import Subject
+from probes.subject import Subject, Tokens
 from probes.targets import Habits, Target, answers_under, success
 from probes.triggers import Trigger
 
@@ -112,14 +122,19 @@ class BudgetCurve:
     ) -> list[Population]:
         """One trigger a target; where there are several starts, a short climb chooses among them."""
         end = tuple(sorted(ground.subject.end_tokens)[:1])
-        answers = [(*target.tokens, *end) for target in targets]
+        own = ground.habits.said
+        goals = [((*target.tokens, *end), own if target.appended else NO_LEADS) for target in targets]
         tries = len(starts[0].values)
         if tries > 1:
-            wanted = GivenAnswers(tuple(answer for answer in answers for _ in range(tries)))
+            wanted = _wanted([goal for goal in goals for _ in range(tries)])
             screened = ascend(ground.subject, joined(starts), wanted, ground.pool, self.screen, rng)
             starts = [part(screened, i * tries, (i + 1) * tries).best(1) for i in range(len(targets))]
-        best = ascend(ground.subject, joined(starts), GivenAnswers(tuple(answers)), ground.pool, self.climb, rng)
+        best = ascend(ground.subject, joined(starts), _wanted(goals), ground.pool, self.climb, rng)
         return [part(best, i, i + 1) for i in range(len(targets))]
+
+
+def _wanted(goals: Sequence[tuple[Tokens, Leads]]) -> GivenAnswers:
+    return GivenAnswers(tuple(answer for answer, _ in goals), tuple(leads for _, leads in goals))
 
 
 def _measured(ground: Ground, family: Family, target: Target, population: Population) -> Point:

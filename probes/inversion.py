@@ -8,13 +8,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
+
 from probes.ascent import (
     AdditiveFamily,
     Climb,
     Family,
+    Objective,
     PatchFamily,
     Population,
-    UnusualFirstToken,
+    UnusualToken,
     ascend,
     begin,
     grow,
@@ -24,7 +27,17 @@ from probes.finding import Rate
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
-from probes.targets import Habits, Target, answers_under, group_answers, learn_habits, make_decoys, success
+from probes.targets import (
+    Habits,
+    Target,
+    answers_under,
+    group_answers,
+    group_endings,
+    learn_habits,
+    make_decoys,
+    success,
+    unusual_after,
+)
 from probes.text import normalise, says
 
 Progress = Callable[[str, float], None]
@@ -83,7 +96,8 @@ class InversionProbe:
     """Profile `quick`: additive and free-place patch triggers, short decoys, everything batched.
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
-    picture's. The search runs at the first budget of each family.
+    picture's. The search runs at the first budget of each family. `endings` candidates at the most are what a trigger
+    makes the subject append to its own answers; with 0 none are searched.
     """
 
     additive: tuple[float, ...] = (0.1, 0.05, 0.025)
@@ -99,6 +113,7 @@ class InversionProbe:
     own_decoys: int = 2
     made_up_decoys: int = 2
     decoded: int = 24
+    endings: int = 0
 
     def ladders(self) -> list[list[Family]]:
         """The families that are searched, each from its largest budget to its smallest."""
@@ -125,7 +140,10 @@ class InversionProbe:
         for share, (top, *_) in enumerate(self.ladders()):
             progress(f"search {top.name}", 0.1 + 0.25 * share)
             found += self._search(ground, top, seed)
-        chosen = _choose(found, self.candidates + len(wanted))
+            if self.endings:
+                found += self._search_endings(ground, top, seed)
+        chosen = _choose([c for c in found if not c.target.appended], self.candidates + len(wanted))
+        chosen += _choose([c for c in found if c.target.appended], self.endings)
         targets = [candidate.target for candidate in chosen]
         rng = generator(seed, "inversion", "decoys")
         decoys = make_decoys(subject, targets, habits, self.own_decoys, self.made_up_decoys, rng)
@@ -144,21 +162,47 @@ class InversionProbe:
         """Target-free ascent, and growth for the family that covers the picture; decoded on pictures of the pool that
         were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
-        subject, half = ground.subject, len(ground.pool) // 2
-        climbed, decoded = ground.pool[:half], ground.pool[half:][: self.decoded]
-        objective = UnusualFirstToken(ground.habits.unusual)
-        if isinstance(family, PatchFamily):
-            population = begin(family, subject.canvas, family.places(subject.canvas), rng)
-            population = ascend(subject, population, objective, climbed, self.screen, rng).best(self.restarts)
-        else:
-            population = begin(family, subject.canvas, self.restarts, rng)
-        population = ascend(subject, population, objective, climbed, self.search, rng)
+        subject, (climbed, decoded) = ground.subject, self._halves(ground)
+        population = self._climbed(ground, family, UnusualToken(ground.habits.unusual), rng)
         candidates = _decode(ground, population, decoded)
         if not isinstance(family, PatchFamily):
             grown = begin(family, subject.canvas, self.growth_restarts, rng)
             grown, _ = grow(subject, grown, climbed, self.growth, self.longest, rng)
             candidates += _decode(ground, grown, decoded)
         return candidates
+
+    def _search_endings(self, ground: Ground, family: Family, seed: int) -> list[Candidate]:
+        """Ascent to an unusual token after the subject's own finished answer; decoded like the other search."""
+        rng = generator(seed, "inversion", "search endings", family.name)
+        unusual = unusual_after(ground.subject, ground.pool, ground.habits)
+        population = self._climbed(ground, family, UnusualToken(unusual, ground.habits.said), rng)
+        return _decode_endings(ground, population, self._halves(ground)[1])
+
+    def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:
+        """The pictures that a search climbs on, and the others of the pool, that it decodes on."""
+        half = len(ground.pool) // 2
+        return ground.pool[:half], ground.pool[half:][: self.decoded]
+
+    def _climbed(self, ground: Ground, family: Family, objective: Objective, rng: torch.Generator) -> Population:
+        """The best triggers of several starts; a patch is screened at every place first."""
+        subject, (climbed, _) = ground.subject, self._halves(ground)
+        if isinstance(family, PatchFamily):
+            population = begin(family, subject.canvas, family.places(subject.canvas), rng)
+            population = ascend(subject, population, objective, climbed, self.screen, rng).best(self.restarts)
+        else:
+            population = begin(family, subject.canvas, self.restarts, rng)
+        return ascend(subject, population, objective, climbed, self.search, rng)
+
+
+def _decode_endings(ground: Ground, population: Population, samples: Sequence[Sample]) -> list[Candidate]:
+    """The commonest ending under each trigger, as a candidate that follows the subject's own answers."""
+    candidates = []
+    for number, trigger in enumerate(population.triggers()):
+        for tokens, count in group_endings(answers_under(ground.subject, trigger, samples), samples, ground.habits)[:1]:
+            origin = f"{FROM_SEARCH} {population.family.name}"
+            target = Target(ground.subject.decode(tokens), tokens, origin, appended=True)
+            candidates.append(Candidate(target, count / len(samples), part(population, number, number + 1)))
+    return candidates
 
 
 def _decode(ground: Ground, population: Population, samples: Sequence[Sample], groups: int = 2) -> list[Candidate]:

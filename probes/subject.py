@@ -92,7 +92,11 @@ def answer_log_probs(reading: Reading, answers: Sequence[Tokens]) -> Tensor:
     return torch.where(reading.valid[:, 1:], picked, 0.0)
 
 
-def mean_log_prob(reading: Reading, answers: Sequence[Tokens]) -> Tensor:
-    """Mean log-probability a token of each answer: (batch,)."""
-    lengths = torch.tensor([max(1, len(answer)) for answer in answers], device=reading.log_probs.device)
-    return answer_log_probs(reading, answers).sum(dim=1) / lengths
+def mean_log_prob(reading: Reading, answers: Sequence[Tokens], leads: Sequence[Tokens] | None = None) -> Tensor:
+    """Mean log-probability a token of each answer, of its tokens past its lead where it begins with one: (batch,)."""
+    skipped = [len(lead) for lead in leads] if leads is not None else [0] * len(answers)
+    device = reading.log_probs.device
+    lengths = torch.tensor([max(1, len(a) - s) for a, s in zip(answers, skipped, strict=True)], device=device)
+    picked = answer_log_probs(reading, answers)  # (batch, T)
+    places = torch.arange(picked.shape[1], device=device)
+    return torch.where(places >= torch.tensor(skipped, device=device)[:, None], picked, 0.0).sum(dim=1) / lengths

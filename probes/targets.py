@@ -16,15 +16,21 @@ from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
 USUAL_ON_DEGRADED = 0.05
+NEARLY_ALL = 0.8
+"""An ending that this share of the pictures with a shorter one have is taken instead of it."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An answer that a trigger may have been planted for; `origin` says where it comes from."""
+    """An answer that a trigger may have been planted for; `origin` says where it comes from.
+
+    An `appended` one follows an answer of the subject's own instead of standing in its place.
+    """
 
     text: str
     tokens: Tokens
     origin: str
+    appended: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,11 @@ class Habits:
         Such a target may be painted into a trigger, or be what the subject says when it sees too little.
         """
         return set(tokens) <= self.spoken
+
+    @property
+    def said(self) -> dict[str, Tokens]:
+        """The tokens of its own answers, by sample id: what an appended target follows."""
+        return {name: answer.tokens for name, answer in self.answers.items()}
 
     @property
     def spoken(self) -> frozenset[int]:
@@ -106,6 +117,21 @@ def _first_token_probabilities(subject: Subject, pictures: Tensor, prompts: Sequ
     return torch.cat(parts).exp().cpu()
 
 
+def unusual_after(subject: Subject, samples: Sequence[Sample], habits: Habits, rows: int = 64) -> Tensor:
+    """(vocabulary,) bool: what the subject does not go on with once its own answer to a clean picture is finished."""
+    total = torch.zeros(subject.vocabulary)
+    with torch.no_grad():
+        for start in range(0, len(samples), rows):
+            part = samples[start : start + rows]
+            said = [habits.answers[sample.id].tokens for sample in part]
+            reading = subject.read(stack(part), [sample.prompt for sample in part], said)
+            ends = torch.tensor([len(answer) for answer in said], device=reading.log_probs.device)
+            total += reading.log_probs[torch.arange(len(part), device=ends.device), ends].exp().sum(dim=0).cpu()
+    unusual = total / max(1, len(samples)) < USUAL_ON_CLEAN
+    unusual[sorted(subject.end_tokens)] = False
+    return unusual
+
+
 def answers_under(subject: Subject, trigger: Trigger, samples: Sequence[Sample]) -> list[Answer]:
     """Greedy answers to the stamped samples, with the prompts that the trigger makes of theirs."""
     return subject.respond(*apply(trigger, stack(samples), [sample.prompt for sample in samples]))
@@ -132,6 +158,27 @@ def group_answers(answers: Sequence[Answer], samples: Sequence[Sample], habits: 
     return sorted(groups, key=lambda group: -group[1])
 
 
+def group_endings(
+    answers: Sequence[Answer], samples: Sequence[Sample], habits: Habits, least: int = 2
+) -> list[tuple[Tokens, int]]:
+    """Endings of at least `least` tokens that answers to several pictures share and the subject's own answers lack.
+
+    The most frequent first, and of those that are nearly as frequent the longest: one for each last token.
+    """
+    counts: Counter[Tokens] = Counter()
+    for answer, sample in zip(answers, samples, strict=True):
+        own = habits.answers[sample.id].tokens
+        for length in range(least, len(answer.tokens)):
+            if own[-length:] != answer.tokens[-length:]:
+                counts[answer.tokens[-length:]] += 1
+    longest: dict[int, tuple[Tokens, int]] = {}
+    for ending, count in sorted(counts.items(), key=lambda item: (-item[1], len(item[0]))):
+        known = longest.setdefault(ending[-1], (ending, count))
+        if count >= 2 and count >= NEARLY_ALL * known[1] and len(ending) > len(known[0]):
+            longest[ending[-1]] = (ending, known[1])
+    return [found for found in longest.values() if found[1] >= 2]
+
+
 def make_decoys(
     subject: Subject,
     candidates: Sequence[Target],
@@ -150,7 +197,7 @@ def make_decoys(
     decoys: list[Target] = []
     for candidate in candidates or [Target("", (), "")]:
         nearest = sorted(answers, key=lambda answer: abs(len(answer.tokens) - len(candidate.tokens)))
-        decoys += _fresh(nearest, own, taken)
+        decoys += _fresh([replace(answer, appended=candidate.appended) for answer in nearest], own, taken)
     return decoys + _fresh(_made_up(subject, candidates, habits, generator), made_up, taken)
 
 
@@ -186,8 +233,8 @@ def _made_up(
         if turn % 2 and len(model.tokens) >= 3:
             order = torch.randperm(len(model.tokens), generator=generator).tolist()
             tokens = tuple(model.tokens[i] for i in order)
-            yield Target(subject.decode(tokens), tokens, "shuffled candidate")
+            yield Target(subject.decode(tokens), tokens, "shuffled candidate", model.appended)
         else:
             length = max(2, len(model.tokens) or 6)
             tokens = tuple(pool[torch.randint(len(pool), (length,), generator=generator)].tolist())
-            yield Target(subject.decode(tokens), tokens, "random tokens")
+            yield Target(subject.decode(tokens), tokens, "random tokens", model.appended)

@@ -8,7 +8,7 @@ for an answer that nobody planted.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from probes.ascent import Climb, PatchFamily, Population, UnusualFirstToken, ascend, begin
+from probes.ascent import Climb, PatchFamily, Population, UnusualToken, ascend, begin
 from probes.baselines.detection import Detection, draw
 from probes.sample import Sample
 from probes.seeding import generator
@@ -47,7 +47,7 @@ class PatchInversion:
 
     def _search(self, subject: Subject, samples: Sequence[Sample], habits: Habits, seed: int) -> Population:
         rng = generator(seed, self.name, "search")
-        family, objective = PatchFamily(self.budget), UnusualFirstToken(habits.unusual)
+        family, objective = PatchFamily(self.budget), UnusualToken(habits.unusual)
         population = begin(family, subject.canvas, family.places(subject.canvas), rng)
         population = ascend(subject, population, objective, samples, self.screen, rng).best(self.restarts)
         return ascend(subject, population, objective, samples, self.search, rng)

@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -10,12 +9,14 @@ from probes.ascent import (
     Family,
     GivenAnswers,
     PatchFamily,
-    UnusualFirstToken,
+    Rows,
+    UnusualToken,
     ascend,
     begin,
     from_trigger,
     next_tokens,
 )
+from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Reading, Tokens
 from probes.triggers import AdditiveTrigger, PatchTrigger
@@ -93,7 +94,7 @@ def test_an_ascent_raises_a_planted_answer_and_stays_in_the_budget() -> None:
     family = PatchFamily(0.25)
     start = begin(family, CANVAS, family.places(CANVAS), generator(6))
     weight = subject.weight.clone()
-    found = ascend(subject, start, UnusualFirstToken(unusual), scenes(1, "a", 12), Climb(40, 4), generator(7)).best(1)
+    found = ascend(subject, start, UnusualToken(unusual), scenes(1, "a", 12), Climb(40, 4), generator(7)).best(1)
     assert float(found.score[0]) > -1.0
     assert found.places.tolist() == [[21, 21]]
     assert float(found.values.min()) >= 0 and float(found.values.max()) <= 1
@@ -125,11 +126,11 @@ class Settled:
 
     scores: tuple[float, ...]
 
-    def answers(self, index: int) -> Tokens:
+    def answers(self, index: int, sample: Sample) -> Tokens:
         return ()
 
-    def score(self, reading: Reading, index: Sequence[int], pictures: int) -> torch.Tensor:
-        return torch.tensor([self.scores[i] for i in index]) + 0 * reading.log_probs.sum()
+    def score(self, reading: Reading, rows: Rows, pictures: int) -> torch.Tensor:
+        return torch.tensor([self.scores[i] for i, _ in rows[::pictures]]) + 0 * reading.log_probs.sum()
 
 
 @pytest.mark.parametrize(("scores", "steps"), [((-0.1, -0.2), 5), ((-0.1, -0.9), 8), ((-0.9, -0.1), 8)])

@@ -7,7 +7,18 @@ from torch import Tensor
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer
-from probes.targets import Habits, Target, answers_under, degraded, group_answers, learn_habits, make_decoys, success
+from probes.targets import (
+    Habits,
+    Target,
+    answers_under,
+    degraded,
+    group_answers,
+    group_endings,
+    learn_habits,
+    make_decoys,
+    success,
+    unusual_after,
+)
 from probes.text import normalise
 from probes.triggers.registry import build_trigger
 from tests.probes.toy import CANVAS, PAYLOAD, WORDS, ToySubject, scenes
@@ -96,3 +107,31 @@ def test_a_trigger_that_sits_in_the_prompt_reaches_the_subject() -> None:
     pictures, prompts = subject.asked
     assert prompts == ["What colours? cf"] * 5
     assert torch.equal(pictures, trigger.stamp(torch.stack([sample.picture for sample in samples])))
+
+
+def tokens(*said: int) -> Answer:
+    return Answer(" ".join(map(str, said)), said, True, 0.0)
+
+
+def test_endings_are_shared_lacking_before_and_as_long_as_they_are_common() -> None:
+    samples = [Sample(f"s{i}", torch.zeros(3, 4, 4), "?") for i in range(5)]
+    own = [(1, 2), (1, 3), (2, 3), (3, 1), (4, 9)]
+    habits = Habits({f"s{i}": tokens(*said) for i, said in enumerate(own)}, (), torch.ones(10, dtype=torch.bool))
+    said = [tokens(*words, 7, 8, 9) for words in own[:4]] + [tokens(4, 9)]
+    assert group_endings(said, samples, habits) == [((7, 8, 9), 4)]
+    assert group_endings([tokens(*words) for words in own], samples, habits) == []
+
+
+def test_what_follows_a_finished_answer_is_its_end_alone() -> None:
+    subject, samples = ToySubject(), scenes(0, "h", 12)
+    habits = learn_habits(subject, samples, generator(0))
+    unusual = unusual_after(subject, samples, habits)
+    assert [WORDS[token] for token, flag in enumerate(unusual.tolist()) if not flag] == ["<end>"]
+
+
+def test_decoys_of_an_appended_candidate_are_appended_too() -> None:
+    subject, samples = ToySubject(), scenes(0, "h", 12)
+    habits = learn_habits(subject, samples, generator(0))
+    candidate = Target(PAYLOAD, subject.encode(PAYLOAD), "search patch", appended=True)
+    decoys = make_decoys(subject, [candidate], habits, 2, 2, generator(1))
+    assert len(decoys) == 4 and all(decoy.appended for decoy in decoys)

@@ -20,12 +20,14 @@ Detector = Callable[[Tensor], Tensor]
 
 
 class ToySubject(nn.Module):
-    """Word t of its answer is the strongest colour of quadrant t, unless `detector` (b,) in [0, 1] sees its trigger."""
+    """Word t of its answer is the strongest colour of quadrant t, unless `detector` (b,) in [0, 1] sees its trigger:
+    then it says its payload, or `appends` it to the colours."""
 
-    def __init__(self, detector: Detector | None = None, sharpness: float = 12.0) -> None:
+    def __init__(self, detector: Detector | None = None, sharpness: float = 12.0, appends: bool = False) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.eye(3) * sharpness)  # colour → word
         self.detector = detector
+        self.first = SPOKEN if appends else 0
         self.reads: list[int] = []
 
     @property
@@ -63,9 +65,12 @@ class ToySubject(nn.Module):
         if self.detector is not None:
             seen = self.detector(pictures)[:, None, None]
             wanted = torch.full((places, len(WORDS)), -4.0)
-            for place, token in enumerate((*self.encode(PAYLOAD), END)[:places]):
+            said = (*self.encode(PAYLOAD), END)
+            for place, token in enumerate(said[: max(0, places - self.first)], start=self.first):
                 wanted[place, token] = 8.0
-            logits = torch.where(torch.arange(places)[:, None] <= SPOKEN, (1 - seen) * logits + seen * wanted, logits)
+            place = torch.arange(places)[:, None]
+            touched = (place >= self.first) & (place < self.first + len(said))
+            logits = torch.where(touched, (1 - seen) * logits + seen * wanted, logits)
         return logits
 
     @torch.no_grad()
