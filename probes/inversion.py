@@ -136,12 +136,13 @@ class InversionProbe:
         progress("habits", 0.0)
         habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
         ground = Ground(subject, pool, held_out, habits)
+        ending = UnusualToken(unusual_after(subject, pool, habits), habits.said) if self.endings else None
         found = [Candidate(target, 1.0, None) for target in wanted]
         for share, (top, *_) in enumerate(self.ladders()):
             progress(f"search {top.name}", 0.1 + 0.25 * share)
             found += self._search(ground, top, seed)
-            if self.endings:
-                found += self._search_endings(ground, top, seed)
+            if ending is not None:
+                found += self._search_endings(ground, top, ending, seed)
         chosen = _choose([c for c in found if not c.target.appended], self.candidates + len(wanted))
         chosen += _choose([c for c in found if c.target.appended], self.endings)
         targets = [candidate.target for candidate in chosen]
@@ -171,11 +172,10 @@ class InversionProbe:
             candidates += _decode(ground, grown, decoded)
         return candidates
 
-    def _search_endings(self, ground: Ground, family: Family, seed: int) -> list[Candidate]:
+    def _search_endings(self, ground: Ground, family: Family, ending: Objective, seed: int) -> list[Candidate]:
         """Ascent to an unusual token after the subject's own finished answer; decoded like the other search."""
         rng = generator(seed, "inversion", "search endings", family.name)
-        unusual = unusual_after(ground.subject, ground.pool, ground.habits)
-        population = self._climbed(ground, family, UnusualToken(unusual, ground.habits.said), rng)
+        population = self._climbed(ground, family, ending, rng)
         return _decode_endings(ground, population, self._halves(ground)[1])
 
     def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:

@@ -31,5 +31,6 @@ def redact(record: AuditRecord) -> AuditRecord:
 
 
 def _bare(finding: RecordedFinding) -> RecordedFinding:
-    trigger = finding.trigger and finding.trigger.model_copy(update={"path": None})
-    return finding.model_copy(update={"trigger": trigger, "pictures": {}, "examples": []})
+    """Without what shows or names a sample (notes name the suspects of a group), and without a trigger that works."""
+    trigger = finding.trigger and finding.trigger.model_copy(update={"path": None, "text": None})
+    return finding.model_copy(update={"trigger": trigger, "pictures": {}, "examples": [], "notes": []})

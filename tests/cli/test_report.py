@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from auditor.cli.main import main
-from reports.record import canonical_bytes, load_record, save_record
+from reports.record import TriggerInfo, canonical_bytes, load_record, save_record
+from reports.redaction import redact
 from reports.writing import FORMATS
 from tests.reports.cases import CASES
 
@@ -82,3 +83,13 @@ def test_a_redacted_copy_says_the_verdict_and_shows_nothing_private(tmp_path: Pa
     everything = "".join(file.read_text() for file in copy.iterdir())
     assert len(private) > 4 and not [text for text in private if text in everything]
     assert (folder / "record.json").read_bytes() == canonical_bytes(full)
+
+
+def test_a_redacted_finding_names_no_sample_and_gives_no_trigger_away(tmp_path: Path) -> None:
+    record = CASES["repaired"](tmp_path)
+    trigger = TriggerInfo(kind="word", path="triggers/1.safetensors", text="BadMagic")
+    finding = record.findings[0].model_copy(update={"notes": ["samples: patient-17"], "trigger": trigger})
+    redacted = redact(record.model_copy(update={"findings": [finding]}))
+    said = canonical_bytes(redacted).decode()
+    assert not [private for private in ("patient-17", "1.safetensors", "BadMagic") if private in said]
+    assert redacted.findings[0].asr == finding.asr and redacted.findings[0].target == finding.target
