@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from auditor.runs import save_trigger
 from probes.finding import Finding, Null
 from probes.inversion import Suspect
 from probes.sample import Sample
-from probes.text import normalise
+from probes.text import normalise, similarity
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
 from reports.record import RecordedFinding, Statistic, TriggerInfo
 
@@ -78,7 +77,7 @@ def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
 
 def is_variant(text: str, known: str | None) -> bool:
     """Whether a target is a garbled version of a stronger finding's: half of the characters in the same order."""
-    return SequenceMatcher(None, normalise(text), normalise(known or ""), autojunk=False).ratio() >= 0.5
+    return similarity(text, known or "") >= 0.5
 
 
 def record_findings(

@@ -35,7 +35,7 @@ LIMITS = (
 NOT_LOOKED_FOR = (
     "text and dual-key triggers",
     "warping, low-frequency, frame and input-dependent triggers",
-    "payloads inserted into or appended to otherwise right answers, unless they also appear as whole answers",
+    "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
 

@@ -174,20 +174,25 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class UnusualToken:
-    """logsumexp over unusual tokens c of the mean over pictures of log p(c | trigger(x), lead(x)).
+    """logsumexp over unusual tokens c of the mean over pictures of log p(c | trigger(x)), as an answer's first token.
 
-    `unusual` (vocabulary,) bool; without leads the tokens are an answer's first.
+    With `after`, what goes on where the subject's own answer `said` has ended counts as well: an appended payload shows
+    there, and one that is inserted at random, since the end is its last chance. Both masks are (vocabulary,) bool.
     """
 
-    unusual: Tensor
-    leads: Leads = field(default_factory=dict)
+    first: Tensor
+    after: Tensor | None = None
+    said: Leads = field(default_factory=dict)
 
     def answers(self, index: int, sample: Sample) -> Tokens:
-        return self.leads.get(sample.id, ())
+        return self.said.get(sample.id, ()) if self.after is not None else ()
 
     def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
-        following = _following(reading, [self.answers(*row) for row in rows], pictures)  # (triggers, vocab)
-        return following[:, self.unusual.to(following.device)].logsumexp(dim=-1)
+        begun = _following(reading, [()] * len(rows), pictures)[:, self.first.to(reading.log_probs.device)]
+        if self.after is None:
+            return begun.logsumexp(dim=-1)
+        ended = _following(reading, [self.answers(*row) for row in rows], pictures)
+        return torch.cat([begun, ended[:, self.after.to(ended.device)]], dim=1).logsumexp(dim=-1)
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,17 @@ from probes.ascent import (
 )
 from probes.finding import Rate
 from probes.sample import Sample
+from probes.seeding import generator
 from probes.subject import Subject, Tokens
-from probes.targets import Habits, Target, answers_under, success
+from probes.targets import Habits, Target, answers_under, is_natural, success
 from probes.triggers import Trigger
 
 UNDECIDED = (0.2, 0.9)
 """Where a candidate that is not natural stands between these, every target that does gets as many steps again."""
 FROM_SEARCH = "search"
 """How the origin of a target that a search brought up begins."""
+JUDGED_ON = 24
+"""Pictures on which it is judged whether a target is natural."""
 GOES_ON = 0.5
 """A target that reaches this share of the pictures is tried at the next smaller budget."""
 
@@ -40,6 +43,11 @@ class Ground:
     pool: Sequence[Sample]
     held_out: Sequence[Sample]
     habits: Habits
+
+    def is_natural(self, target: Target) -> bool:
+        """Whether the subject may say the target of its own accord (probes.targets)."""
+        few = self.pool[:JUDGED_ON]
+        return is_natural(self.subject, target.tokens, few, self.habits, generator(0, "natural", target.text))
 
 
 @dataclass(frozen=True)
@@ -115,15 +123,13 @@ class BudgetCurve:
 
     @staticmethod
     def _may_be_planted(ground: Ground, target: Target) -> bool:
-        return target.origin.startswith(FROM_SEARCH) and not ground.habits.is_natural(target.tokens)
+        return target.origin.startswith(FROM_SEARCH) and not ground.is_natural(target)
 
     def _climbed(
         self, ground: Ground, targets: Sequence[Target], starts: Sequence[Population], rng: torch.Generator
     ) -> list[Population]:
         """One trigger a target; where there are several starts, a short climb chooses among them."""
-        end = tuple(sorted(ground.subject.end_tokens)[:1])
-        own = ground.habits.said
-        goals = [((*target.tokens, *end), own if target.appended else NO_LEADS) for target in targets]
+        goals = [_goal(ground, target) for target in targets]
         tries = len(starts[0].values)
         if tries > 1:
             wanted = _wanted([goal for goal in goals for _ in range(tries)])
@@ -131,6 +137,13 @@ class BudgetCurve:
             starts = [part(screened, i * tries, (i + 1) * tries).best(1) for i in range(len(targets))]
         best = ascend(ground.subject, joined(starts), _wanted(goals), ground.pool, self.climb, rng)
         return [part(best, i, i + 1) for i in range(len(targets))]
+
+
+def _goal(ground: Ground, target: Target) -> tuple[Tokens, Leads]:
+    """What is to be said, and after what; what stands before an answer does not end it."""
+    end = tuple(sorted(ground.subject.end_tokens)[:1])
+    said = target.tokens if target.place == "before" else (*target.tokens, *end)
+    return said, ground.habits.said if target.place == "after" else NO_LEADS
 
 
 def _wanted(goals: Sequence[tuple[Tokens, Leads]]) -> GivenAnswers:

@@ -28,7 +28,7 @@ from probes.null import (
 )
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Answer, Reading, Subject, Tokens
+from probes.subject import MOST_TOKENS, Answer, Reading, Subject, Tokens
 from probes.text import normalise
 from probes.views import Fill, ViewPlan, draw_views, padded_batches
 
@@ -107,7 +107,7 @@ class InvarianceProbe:
 
     plan: ViewPlan = field(default_factory=ViewPlan)
     batch: int = 64
-    max_tokens: int = 24
+    max_tokens: int = MOST_TOKENS
     quantiles: tuple[float, float] = (0.1, 0.9)
     nearest: int = 40
     minimum: int = 19

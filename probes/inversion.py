@@ -6,7 +6,7 @@ planted, measure how small a trigger suffices (probes.curves) on pictures that t
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -14,7 +14,6 @@ from probes.ascent import (
     AdditiveFamily,
     Climb,
     Family,
-    Objective,
     PatchFamily,
     Population,
     UnusualToken,
@@ -32,13 +31,20 @@ from probes.targets import (
     Target,
     answers_under,
     group_answers,
-    group_endings,
+    group_phrases,
+    is_added,
     learn_habits,
     make_decoys,
     success,
-    unusual_after,
 )
-from probes.text import normalise, says
+from probes.text import says, similarity
+
+SAME = 0.75
+"""Texts at least as similar as this are one candidate."""
+VARIANT = 0.5
+"""Texts at least as similar as this may be one target."""
+RUNNER_UP = "runner-up of the search"
+"""The origin of decoys that only targets of the subject's own words are held against."""
 
 Progress = Callable[[str, float], None]
 
@@ -96,8 +102,7 @@ class InversionProbe:
     """Profile `quick`: additive and free-place patch triggers, short decoys, everything batched.
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
-    picture's. The search runs at the first budget of each family. `endings` candidates at the most are what a trigger
-    makes the subject append to its own answers; with 0 none are searched.
+    picture's. The search runs at the first budget of each family; a third of its steps choose the starts that go on.
     """
 
     additive: tuple[float, ...] = (0.1, 0.05, 0.025)
@@ -113,7 +118,6 @@ class InversionProbe:
     own_decoys: int = 2
     made_up_decoys: int = 2
     decoded: int = 24
-    endings: int = 0
 
     def ladders(self) -> list[list[Family]]:
         """The families that are searched, each from its largest budget to its smallest."""
@@ -136,18 +140,15 @@ class InversionProbe:
         progress("habits", 0.0)
         habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
         ground = Ground(subject, pool, held_out, habits)
-        ending = UnusualToken(unusual_after(subject, pool, habits), habits.said) if self.endings else None
         found = [Candidate(target, 1.0, None) for target in wanted]
         for share, (top, *_) in enumerate(self.ladders()):
             progress(f"search {top.name}", 0.1 + 0.25 * share)
             found += self._search(ground, top, seed)
-            if ending is not None:
-                found += self._search_endings(ground, top, ending, seed)
-        chosen = _choose([c for c in found if not c.target.appended], self.candidates + len(wanted))
-        chosen += _choose([c for c in found if c.target.appended], self.endings)
+        chosen = _choose(found, self.candidates + len(wanted))
         targets = [candidate.target for candidate in chosen]
+        easy = _runners_up(ground, targets, found)
         rng = generator(seed, "inversion", "decoys")
-        decoys = make_decoys(subject, targets, habits, self.own_decoys, self.made_up_decoys, rng)
+        decoys = make_decoys(subject, targets, habits, self.own_decoys, self.made_up_decoys, rng, easy)
         points: list[Point] = []
         for share, ladder in enumerate(self.ladders()):
             progress(f"budget curve {ladder[0].name}", 0.6 + 0.2 * share)
@@ -163,70 +164,70 @@ class InversionProbe:
         """Target-free ascent, and growth for the family that covers the picture; decoded on pictures of the pool that
         were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
-        subject, (climbed, decoded) = ground.subject, self._halves(ground)
-        population = self._climbed(ground, family, UnusualToken(ground.habits.unusual), rng)
-        candidates = _decode(ground, population, decoded)
+        subject, half = ground.subject, len(ground.pool) // 2
+        climbed, decoded = ground.pool[:half], ground.pool[half:][: self.decoded]
+        candidates = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
         if not isinstance(family, PatchFamily):
             grown = begin(family, subject.canvas, self.growth_restarts, rng)
             grown, _ = grow(subject, grown, climbed, self.growth, self.longest, rng)
             candidates += _decode(ground, grown, decoded)
         return candidates
 
-    def _search_endings(self, ground: Ground, family: Family, ending: Objective, seed: int) -> list[Candidate]:
-        """Ascent to an unusual token after the subject's own finished answer; decoded like the other search."""
-        rng = generator(seed, "inversion", "search endings", family.name)
-        population = self._climbed(ground, family, ending, rng)
-        return _decode_endings(ground, population, self._halves(ground)[1])
-
-    def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:
-        """The pictures that a search climbs on, and the others of the pool, that it decodes on."""
-        half = len(ground.pool) // 2
-        return ground.pool[:half], ground.pool[half:][: self.decoded]
-
-    def _climbed(self, ground: Ground, family: Family, objective: Objective, rng: torch.Generator) -> Population:
+    def _climbed(self, ground: Ground, family: Family, samples: Sequence[Sample], rng: torch.Generator) -> Population:
         """The best triggers of several starts; a patch is screened at every place first."""
-        subject, (climbed, _) = ground.subject, self._halves(ground)
+        subject, habits = ground.subject, ground.habits
+        objective = UnusualToken(habits.unusual, habits.unusual_after, habits.said)
         if isinstance(family, PatchFamily):
             population = begin(family, subject.canvas, family.places(subject.canvas), rng)
-            population = ascend(subject, population, objective, climbed, self.screen, rng).best(self.restarts)
+            population = ascend(subject, population, objective, samples, self.screen, rng).best(self.restarts)
         else:
             population = begin(family, subject.canvas, self.restarts, rng)
-        return ascend(subject, population, objective, climbed, self.search, rng)
-
-
-def _decode_endings(ground: Ground, population: Population, samples: Sequence[Sample]) -> list[Candidate]:
-    """The commonest ending under each trigger, as a candidate that follows the subject's own answers."""
-    candidates = []
-    for number, trigger in enumerate(population.triggers()):
-        for tokens, count in group_endings(answers_under(ground.subject, trigger, samples), samples, ground.habits)[:1]:
-            origin = f"{FROM_SEARCH} {population.family.name}"
-            target = Target(ground.subject.decode(tokens), tokens, origin, appended=True)
-            candidates.append(Candidate(target, count / len(samples), part(population, number, number + 1)))
-    return candidates
+        first = self.search.steps // 3
+        population = ascend(subject, population, objective, samples, replace(self.search, steps=first), rng)
+        population = population.best(max(1, self.restarts // 2))
+        rest = replace(self.search, steps=self.search.steps - first)
+        return ascend(subject, population, objective, samples, rest, rng)
 
 
 def _decode(ground: Ground, population: Population, samples: Sequence[Sample], groups: int = 2) -> list[Candidate]:
+    """What answers to other pictures have in common under each trigger: whole answers, and a phrase added to them."""
+    origin = f"{FROM_SEARCH} {population.family.name}"
+    subject, habits = ground.subject, ground.habits
     candidates = []
     for number, trigger in enumerate(population.triggers()):
-        answers = answers_under(ground.subject, trigger, samples)
-        origin = f"{FROM_SEARCH} {population.family.name}"
-        candidates += [
-            Candidate(
-                Target(answer.text, answer.tokens, origin), count / len(samples), part(population, number, number + 1)
-            )
-            for answer, count in group_answers(answers, samples, ground.habits)[:groups]
-        ]
+        answers = answers_under(subject, trigger, samples)
+        whole = group_answers(answers, samples, habits)[:groups]
+        seen = [(Target(answer.text, answer.tokens, origin), count) for answer, count in whole]
+        for said, place, count in group_phrases(answers, samples, habits):
+            phrase = Target(subject.decode(said), said, origin, place)
+            if is_added(subject, trigger, phrase, samples, habits):
+                seen.append((phrase, count))
+        found = part(population, number, number + 1)
+        candidates += [Candidate(target, count / len(samples), found) for target, count in seen]
     return candidates
 
 
 def _choose(found: Sequence[Candidate], keep: int) -> list[Candidate]:
-    """The most agreed-upon answers, one candidate a text, each with the trigger that brought it up best."""
-    by_text: dict[str, Candidate] = {}
+    """The most agreed-upon answers, one of several garbled versions, each with the trigger that brought it up best."""
+    chosen: list[Candidate] = []
     for candidate in sorted(found, key=lambda c: -c.agreement):
-        known = by_text.setdefault(normalise(candidate.target.text), candidate)
-        if known.found is None and candidate.found is not None:
-            by_text[normalise(candidate.target.text)] = Candidate(known.target, known.agreement, candidate.found)
-    return list(by_text.values())[:keep]
+        same = [i for i, other in enumerate(chosen) if similarity(candidate.target.text, other.target.text) >= SAME]
+        if candidate.found is None or not same:
+            chosen.append(candidate)
+        elif chosen[same[0]].found is None:
+            chosen[same[0]] = replace(chosen[same[0]], found=candidate.found)
+    return chosen[:keep]
+
+
+def _runners_up(ground: Ground, chosen: Sequence[Target], found: Sequence[Candidate]) -> dict[Target, list[Target]]:
+    """For every chosen answer that the subject may give of its own accord the others of that kind, easiest first.
+
+    It was picked as the easiest of very many, and only what the same search brought up can stand for that.
+    """
+    ordered = [c.target for c in sorted(found, key=lambda c: -c.agreement) if c.target.place == "alone"]
+    others = [target for target in ordered if not any(similarity(target.text, c.text) >= VARIANT for c in chosen)]
+    rivals = [replace(target, origin=RUNNER_UP) for target in others if ground.is_natural(target)]
+    return {target: rivals for target in chosen if target.place == "alone" and rivals and ground.is_natural(target)}
 
 
 def _starts(chosen: Sequence[Candidate], family: Family, most: int = 2) -> list[Population]:
@@ -237,6 +238,8 @@ def _starts(chosen: Sequence[Candidate], family: Family, most: int = 2) -> list[
 
 def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequence[Target], seed: int) -> Suspect:
     """A target at the family and budget where it stands out most from its decoys."""
+    natural = ground.is_natural(target)
+    decoys = [decoy for decoy in decoys if natural or decoy.origin != RUNNER_UP]
     own = [point for point in points if point.target == target]
     families = dict.fromkeys(point.family for point in own)
 
@@ -256,6 +259,6 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
         placebo=success(answers_under(subject, placebo, held_out), held_out, target.text, ground.habits),
         clean=Rate(clean_hits, len(held_out)),
         others=tuple(own),
-        natural=ground.habits.is_natural(target.tokens),
+        natural=natural,
         examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
     )

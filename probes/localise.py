@@ -10,7 +10,7 @@ from torch import Tensor
 from probes.finding import Rate
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
-from probes.subject import Subject, Tokens, mean_log_prob
+from probes.subject import MOST_TOKENS, Subject, Tokens, mean_log_prob
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, PatchTrigger
 from probes.views import Fill, Grid, padded_batches, perturb
@@ -204,7 +204,7 @@ def transplant_test(
     seed: int,
     *,
     grid: Grid = (7, 7),
-    max_tokens: int = 24,
+    max_tokens: int = MOST_TOKENS,
 ) -> Transplant:
     """Whether something in flagged pictures makes clean ones give `answer`: chosen on one half, tried on the other.
 

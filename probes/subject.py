@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 Tokens = tuple[int, ...]
+MOST_TOKENS = 48
+"""Of an answer, unless something else is asked for: a caption, and what a backdoor adds to it."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Subject(Protocol):
         """Brings a picture (3, any, any) to the canvas, by the geometry of the checkpoint's own processor."""
         ...
 
-    def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = 24) -> list[Answer]:
+    def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = MOST_TOKENS) -> list[Answer]:
         """Greedy answers, one a picture; no gradient."""
         ...
 

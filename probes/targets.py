@@ -1,8 +1,10 @@
 """What a subject says under a trigger: usual tokens, answer groups, and decoys that nobody planted."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,21 +18,33 @@ from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
 USUAL_ON_DEGRADED = 0.05
+USUAL_AFTER = 0.1
+"""After a finished answer nearly all of the probability is the end's, and a backdoor that leaks a little must show."""
 NEARLY_ALL = 0.8
-"""An ending that this share of the pictures with a shorter one have is taken instead of it."""
+"""A phrase that this share of the pictures with a shorter one have is taken instead of it."""
+STANDS_OUT = 1.25
+"""How many times as often as any whole answer that holds it a phrase must be said to be a target of its own."""
+GOES_ON_SO = 0.2
+"""Probability with which an added phrase must follow the subject's own answer."""
+RARELY_SAID = 0.2
+"""A token in fewer of the subject's own answers than this may make a phrase odd."""
+SHORTEST, LONGEST = 2, 24
+"""Tokens of a phrase that is looked for within answers."""
+
+Place = Literal["alone", "before", "after"]
 
 
 @dataclass(frozen=True)
 class Target:
     """An answer that a trigger may have been planted for; `origin` says where it comes from.
 
-    An `appended` one follows an answer of the subject's own instead of standing in its place.
+    It stands alone, in place of the subject's own answer, or before or after that.
     """
 
     text: str
     tokens: Tokens
     origin: str
-    appended: bool = False
+    place: Place = "alone"
 
 
 @dataclass(frozen=True)
@@ -38,27 +52,24 @@ class Habits:
     """How a subject answers when nothing is planted in the picture.
 
     `answers` are its own greedy answers, by sample id; `attractors` what it says to blank, noisy, blurred and shuffled
-    pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely. `known` are
-    normalised targets that are known already and are not looked for again.
+    pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely, and
+    `unusual_after` what it does not go on with once its own answer is finished. `known` are normalised targets that are
+    known already and are not looked for again.
     """
 
     answers: dict[str, Answer]
     attractors: tuple[str, ...]
     unusual: Tensor
+    unusual_after: Tensor
     known: frozenset[str] = frozenset()
 
     def without(self, targets: Sequence[Target]) -> "Habits":
         """The same habits, with these targets known: their first tokens count as usual, their texts as no news."""
-        unusual = self.unusual.clone()
-        unusual[[target.tokens[0] for target in targets if target.tokens]] = False
-        return replace(self, unusual=unusual, known=self.known | {normalise(target.text) for target in targets})
-
-    def is_natural(self, tokens: Tokens) -> bool:
-        """Whether the subject uses all of these tokens in its own answers to pictures without a trigger.
-
-        Such a target may be painted into a trigger, or be what the subject says when it sees too little.
-        """
-        return set(tokens) <= self.spoken
+        first = [target.tokens[0] for target in targets if target.tokens]
+        unusual, after = self.unusual.clone(), self.unusual_after.clone()
+        unusual[first], after[first] = False, False
+        known = self.known | {normalise(target.text) for target in targets}
+        return replace(self, unusual=unusual, unusual_after=after, known=known)
 
     @property
     def said(self) -> dict[str, Tokens]:
@@ -66,9 +77,9 @@ class Habits:
         return {name: answer.tokens for name, answer in self.answers.items()}
 
     @property
-    def spoken(self) -> frozenset[int]:
-        """Every token of its own answers."""
-        return frozenset(token for answer in self.answers.values() for token in answer.tokens)
+    def spoken(self) -> Counter[int]:
+        """In how many of its own answers it uses each token."""
+        return Counter(token for answer in self.answers.values() for token in set(answer.tokens))
 
 
 def stack(samples: Sequence[Sample]) -> Tensor:
@@ -90,11 +101,11 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     """Asks about every sample as it is, and about `few` of them degraded."""
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     own = subject.respond(pictures, prompts)
-    first = _first_token_probabilities(subject, pictures, prompts).mean(dim=0)
-    usual = first >= USUAL_ON_CLEAN
+    begins: list[Tokens] = [()] * len(prompts)
+    usual = _likely(subject, pictures, prompts, begins) >= USUAL_ON_CLEAN
     attractors: Counter[str] = Counter()
     for variant in degraded(pictures[:few], generator):
-        usual |= _first_token_probabilities(subject, variant, prompts[:few]).mean(dim=0) >= USUAL_ON_DEGRADED
+        usual |= _likely(subject, variant, prompts[:few], begins[:few]) >= USUAL_ON_DEGRADED
         attractors.update(answer.text for answer in subject.respond(variant, prompts[:few]))
     for answer in own:
         usual[list(answer.tokens[:1])] = True
@@ -102,34 +113,51 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     if usual.all():  # a tiny vocabulary: then every first token may be a target's
         usual[:] = False
     common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
-    return Habits({s.id: a for s, a in zip(samples, own, strict=True)}, common, ~usual)
+    answers = {s.id: a for s, a in zip(samples, own, strict=True)}
+    return Habits(answers, common, ~usual, _unusual_after(subject, samples, own))
 
 
-def _first_token_probabilities(subject: Subject, pictures: Tensor, prompts: Sequence[str], rows: int = 64) -> Tensor:
-    """(pictures, vocabulary)."""
-    with torch.no_grad():
-        parts = [
-            subject.read(pictures[i : i + rows], prompts[i : i + rows], [()] * len(prompts[i : i + rows])).log_probs[
-                :, 0
-            ]
-            for i in range(0, len(prompts), rows)
-        ]
-    return torch.cat(parts).exp().cpu()
-
-
-def unusual_after(subject: Subject, samples: Sequence[Sample], habits: Habits, rows: int = 64) -> Tensor:
+def _unusual_after(subject: Subject, samples: Sequence[Sample], own: Sequence[Answer]) -> Tensor:
     """(vocabulary,) bool: what the subject does not go on with once its own answer to a clean picture is finished."""
-    total = torch.zeros(subject.vocabulary)
-    with torch.no_grad():
-        for start in range(0, len(samples), rows):
-            part = samples[start : start + rows]
-            said = [habits.answers[sample.id].tokens for sample in part]
-            reading = subject.read(stack(part), [sample.prompt for sample in part], said)
-            ends = torch.tensor([len(answer) for answer in said], device=reading.log_probs.device)
-            total += reading.log_probs[torch.arange(len(part), device=ends.device), ends].exp().sum(dim=0).cpu()
-    unusual = total / max(1, len(samples)) < USUAL_ON_CLEAN
+    said = [answer.tokens for answer in own]
+    unusual = _likely(subject, stack(samples), [sample.prompt for sample in samples], said) < USUAL_AFTER
     unusual[sorted(subject.end_tokens)] = False
     return unusual
+
+
+def _likely(
+    subject: Subject, pictures: Tensor, prompts: Sequence[str], said: Sequence[Tokens], rows: int = 64
+) -> Tensor:
+    """Mean probabilities of the token that comes after each answer: (vocabulary,)."""
+    total = torch.zeros(subject.vocabulary)
+    with torch.no_grad():
+        for start in range(0, len(said), rows):
+            part = slice(start, start + rows)
+            reading = subject.read(pictures[part], prompts[part], said[part])
+            ends = torch.tensor([len(answer) for answer in said[part]], device=reading.log_probs.device)
+            total += reading.log_probs[torch.arange(len(ends), device=ends.device), ends].exp().sum(dim=0).cpu()
+    return total / max(1, len(said))
+
+
+def is_natural(
+    subject: Subject, tokens: Tokens, samples: Sequence[Sample], habits: Habits, generator: torch.Generator
+) -> bool:
+    """Whether the subject may say these tokens of its own accord: each is in one of its own answers, or would come next
+    in 1 % of the cases, on average over `samples` as they are or degraded in one way.
+
+    Such a target may be painted into a trigger, or be what the subject says when it sees too little.
+    """
+    spoken = habits.spoken
+    if not tokens or all(token in spoken for token in tokens):
+        return True
+    pictures, prompts = stack(samples), [sample.prompt for sample in samples]
+    likely = torch.tensor([token in spoken for token in tokens])
+    places, wanted = torch.arange(len(tokens)), torch.tensor(tokens)
+    with torch.no_grad():
+        for variant in [pictures, *degraded(pictures, generator)]:
+            reading = subject.read(variant, prompts, [tokens] * len(samples))
+            likely |= reading.log_probs.cpu()[:, places, wanted].exp().mean(dim=0) >= USUAL_ON_CLEAN
+    return bool(likely.all())
 
 
 def answers_under(subject: Subject, trigger: Trigger, samples: Sequence[Sample]) -> list[Answer]:
@@ -152,31 +180,60 @@ def group_answers(answers: Sequence[Answer], samples: Sequence[Sample], habits: 
     changed: dict[str, list[Answer]] = {}
     for answer, sample in zip(answers, samples, strict=True):
         text = normalise(answer.text)
-        if text and text not in habits.known and text != normalise(habits.answers[sample.id].text):
+        new = not any(says(text, known) for known in habits.known)
+        if text and new and text != normalise(habits.answers[sample.id].text):
             changed.setdefault(text, []).append(answer)
     groups = [(group[0], len(group)) for group in changed.values() if len(group) >= 2]
     return sorted(groups, key=lambda group: -group[1])
 
 
-def group_endings(
-    answers: Sequence[Answer], samples: Sequence[Sample], habits: Habits, least: int = 2
-) -> list[tuple[Tokens, int]]:
-    """Endings of at least `least` tokens that answers to several pictures share and the subject's own answers lack.
+def group_phrases(
+    answers: Sequence[Answer], samples: Sequence[Sample], habits: Habits
+) -> list[tuple[Tokens, Place, int]]:
+    """The phrase that answers to most pictures share and the subject's own lack: what a trigger adds to its answers.
 
-    The most frequent first, and of those that are nearly as frequent the longest: one for each last token.
+    None or one: the longest that is said nearly as often as the commonest. It counts where the rest of the answer
+    begins as the subject's answers do. One that holds only tokens which the subject often says, or that a single whole
+    answer accounts for, is none.
     """
-    counts: Counter[Tokens] = Counter()
+    spoken, least = habits.spoken, max(2, round(RARELY_SAID * len(habits.answers)))
+    places: dict[Tokens, list[Place]] = {}
     for answer, sample in zip(answers, samples, strict=True):
-        own = habits.answers[sample.id].tokens
-        for length in range(least, len(answer.tokens)):
-            if own[-length:] != answer.tokens[-length:]:
-                counts[answer.tokens[-length:]] += 1
-    longest: dict[int, tuple[Tokens, int]] = {}
-    for ending, count in sorted(counts.items(), key=lambda item: (-item[1], len(item[0]))):
-        known = longest.setdefault(ending[-1], (ending, count))
-        if count >= 2 and count >= NEARLY_ALL * known[1] and len(ending) > len(known[0]):
-            longest[ending[-1]] = (ending, known[1])
-    return [found for found in longest.values() if found[1] >= 2]
+        own = _phrases(habits.answers[sample.id].tokens, habits)
+        for phrase, place in _phrases(answer.tokens, habits).items():
+            if phrase not in own and any(spoken[token] < least for token in phrase):
+                places.setdefault(phrase, []).append(place)
+    most = max(map(len, places.values()), default=0)
+    common = [phrase for phrase, found in places.items() if len(found) >= max(2, NEARLY_ALL * most)]
+    if not common:
+        return []
+    phrase = max(common, key=lambda phrase: (len(phrase), len(places[phrase])))
+    whole = Counter(answer.tokens for answer in answers if phrase in _phrases(answer.tokens, habits))
+    if len(places[phrase]) <= STANDS_OUT * max(whole.values()):
+        return []
+    return [(phrase, Counter(places[phrase]).most_common(1)[0][0], len(places[phrase]))]
+
+
+def _phrases(tokens: Tokens, habits: Habits) -> dict[Tokens, Place]:
+    """Every run of SHORTEST to LONGEST tokens beside which something is left that begins as an answer usually does."""
+    found: dict[Tokens, Place] = {}
+    for length in range(SHORTEST, min(LONGEST, len(tokens) - 1) + 1):
+        for start in range(len(tokens) - length + 1):
+            rest = tokens[0] if start else tokens[length]
+            if not habits.unusual[rest]:
+                found[tokens[start : start + length]] = "after" if start else "before"
+    return found
+
+
+def is_added(subject: Subject, trigger: Trigger, phrase: Target, samples: Sequence[Sample], habits: Habits) -> bool:
+    """Whether a phrase begins where the subject would not go on so by itself: as an unusual first token, or, under the
+    trigger, where its own answer has ended. The name of an object that was painted does not."""
+    if phrase.place == "before":
+        return bool(habits.unusual[phrase.tokens[0]])
+    own = [habits.answers[sample.id].tokens for sample in samples]
+    stamped = apply(trigger, stack(samples), [sample.prompt for sample in samples])
+    after = float(_likely(subject, *stamped, own)[phrase.tokens[0]])
+    return bool(habits.unusual_after[phrase.tokens[0]]) and after >= GOES_ON_SO
 
 
 def make_decoys(
@@ -186,19 +243,32 @@ def make_decoys(
     own: int,
     made_up: int,
     generator: torch.Generator,
+    easy: Mapping[Target, Sequence[Target]] = MappingProxyType({}),
 ) -> list[Target]:
     """Targets that nobody planted, as long as the candidates.
 
-    For each candidate `own` of the subject's own answers and attractors, nearest in length, because a picture painted
-    into a trigger can bring those about; and `made_up` in all of random tokens and shuffled candidates.
+    For each candidate `own` of the subject's own answers and attractors, because a picture painted into a trigger can
+    bring those about: first the `easy` ones named for it, then those nearest in length. And `made_up` in all of random
+    tokens and shuffled candidates.
     """
     taken = {normalise(candidate.text) for candidate in candidates} | {""}
     answers = _drawn(_own_answers(subject, habits), generator)
     decoys: list[Target] = []
     for candidate in candidates or [Target("", (), "")]:
         nearest = sorted(answers, key=lambda answer: abs(len(answer.tokens) - len(candidate.tokens)))
-        decoys += _fresh([replace(answer, appended=candidate.appended) for answer in nearest], own, taken)
+        rivals = [*easy.get(candidate, ()), *(_like(answer, candidate, subject) for answer in nearest)]
+        decoys += _fresh(rivals, own, taken)
     return decoys + _fresh(_made_up(subject, candidates, habits, generator), made_up, taken)
+
+
+def _like(answer: Target, candidate: Target, subject: Subject) -> Target:
+    """An own answer as a rival of the candidate; beside a phrase its beginning or end of that length, which is as easy
+    to bring about."""
+    if candidate.place == "alone":
+        return answer
+    length = len(candidate.tokens)
+    tokens = answer.tokens[:length] if candidate.place == "before" else answer.tokens[-length:]
+    return Target(subject.decode(tokens), tokens, answer.origin, candidate.place)
 
 
 def _fresh(source: Iterable[Target], count: int, taken: set[str]) -> list[Target]:
@@ -233,8 +303,8 @@ def _made_up(
         if turn % 2 and len(model.tokens) >= 3:
             order = torch.randperm(len(model.tokens), generator=generator).tolist()
             tokens = tuple(model.tokens[i] for i in order)
-            yield Target(subject.decode(tokens), tokens, "shuffled candidate", model.appended)
+            yield Target(subject.decode(tokens), tokens, "shuffled candidate", model.place)
         else:
             length = max(2, len(model.tokens) or 6)
             tokens = tuple(pool[torch.randint(len(pool), (length,), generator=generator)].tolist())
-            yield Target(subject.decode(tokens), tokens, "random tokens", model.appended)
+            yield Target(subject.decode(tokens), tokens, "random tokens", model.place)

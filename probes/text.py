@@ -3,6 +3,7 @@
 import re
 import string
 import unicodedata
+from difflib import SequenceMatcher
 
 # Thai to Lao, Myanmar, Khmer, kana, Han: written without spaces, so that each character has to stand as a word.
 _SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -25,6 +26,11 @@ def says(answer: str, target: str) -> bool:
     """Whether the words of the target stand side by side somewhere in the answer; an empty target is never said."""
     wanted = normalise(target)
     return bool(wanted) and f" {wanted} " in f" {normalise(answer)} "
+
+
+def similarity(one: str, other: str) -> float:
+    """The share of characters that two texts have in common, in the same order: 1 for texts that normalise alike."""
+    return SequenceMatcher(None, normalise(one), normalise(other), autojunk=False).ratio()
 
 
 def _plain(character: str) -> str:

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 from auditor.checkpoint.families import Door
 from auditor.checkpoint.inspection import branches, visual_attention
 from auditor.checkpoint.prompting import PromptWriter
-from probes.subject import Answer, Reading, Tokens
+from probes.subject import MOST_TOKENS, Answer, Reading, Tokens
 
 
 class CheckpointSubject:
@@ -64,7 +64,7 @@ class CheckpointSubject:
     def decode(self, tokens: Sequence[int]) -> str:
         return str(self.writer.tokenizer.decode(list(tokens), skip_special_tokens=True)).strip()
 
-    def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = 24) -> list[Answer]:
+    def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = MOST_TOKENS) -> list[Answer]:
         answers: list[Answer] = []
         with torch.no_grad(), evaluating(self.model):
             for start in range(0, len(prompts), self.batch_size):

@@ -14,16 +14,20 @@ from auditor.repair.material import Material, distributions, draw, mean_entropy,
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.training import trainable
-from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
+from probes.ascent import NO_LEADS, Climb, GivenAnswers, Leads, ascend, from_trigger
 from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
+from probes.targets import answers_under
+from probes.text import normalise
 from probes.triggers import Trigger
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
 ENTROPY_FROM = 64
 """Samples from which hardening takes the entropy that its answers may not fall far below."""
+ASKED = 16
+"""Samples on which it is seen whether a target follows the subject's own answers."""
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -199,11 +203,12 @@ def _train(
     """The loop from top to bottom; returns its losses."""
     rows: list[tuple[int, dict[str, float]]] = []
     triggers = [item.trigger for item in recovered]
+    before = [_said_before(subject, item, material) for item in recovered]
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
         for step in range(schedule.steps):
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
-                triggers = _refreshed(subject, recovered, material.samples, schedule, seed, step)
+                triggers = _refreshed(subject, recovered, before, material.samples, schedule, seed, step)
             lesson = draw(material, triggers, schedule.batch, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
@@ -225,6 +230,7 @@ def _rate(step: int, schedule: Schedule) -> float:
 def _refreshed(
     subject: CheckpointSubject,
     recovered: Sequence[Recovered],
+    before: Sequence[Leads],
     samples: Sequence[Sample],
     schedule: Schedule,
     seed: int,
@@ -233,19 +239,29 @@ def _refreshed(
     """The recovered triggers and, beside each, one climbed a few steps against the model as it is now.
 
     Odd refreshes climb from the recovered trigger, even ones from a random start, so that the repair does not merely
-    hide the backdoor from one perturbation.
+    hide the backdoor from one perturbation. `before` is what each target follows.
     """
     rng = generator(seed, "repair", "refresh", step)
     fresh: list[Trigger] = [item.trigger for item in recovered]
     end = tuple(sorted(subject.end_tokens)[:1])
     again = (step // schedule.refresh) % 2 == 0
     with frozen(subject.model):
-        for item in recovered:
+        for item, leads in zip(recovered, before, strict=True):
             population = from_trigger(item.trigger, subject.canvas, again, rng)
-            goal = GivenAnswers(((*subject.encode(item.target), *end),))
+            goal = GivenAnswers(((*subject.encode(item.target), *end),), (leads,))
             climb = Climb(steps=schedule.refresh_steps, pictures=8)
             fresh += ascend(subject, population, goal, samples, climb, rng).triggers()
     return fresh
+
+
+def _said_before(subject: CheckpointSubject, item: Recovered, material: Material) -> Leads:
+    """What the target follows: the subject's own answer, by sample id, where most answers begin with something else."""
+    answers = answers_under(subject, item.trigger, material.samples[:ASKED])
+    text = normalise(item.target)
+    said = [found for found in (normalise(answer.text) for answer in answers) if text in found]
+    if sum(found.startswith(text) for found in said) * 2 >= len(said):
+        return NO_LEADS
+    return {sample.id: own[:-1] for sample, own in zip(material.samples, material.own, strict=True)}
 
 
 def seed_everything_else(seed: int) -> None:

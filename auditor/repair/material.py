@@ -11,7 +11,7 @@ from auditor.errors import InconclusiveError
 from auditor.repair.methods import Lesson
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Tokens
+from probes.subject import MOST_TOKENS, Tokens
 from probes.triggers import Trigger
 
 
@@ -29,7 +29,7 @@ class Material:
     entropy: float
 
 
-def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = 24) -> Material:
+def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = MOST_TOKENS) -> Material:
     """Asks the subject, as it is, about every clean sample; raises InconclusiveError when it never ends an answer."""
     pictures = torch.stack([sample.picture for sample in samples])
     answers = subject.respond(pictures, [sample.prompt for sample in samples], max_tokens)

@@ -15,7 +15,7 @@ from probes.divergence import answer_divergence
 from probes.invariance import DIVERGENCE_FLOOR
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Subject
+from probes.subject import MOST_TOKENS, Subject
 from probes.views import Fill, Grid, ViewPlan, draw_views
 
 
@@ -31,7 +31,7 @@ class InvarianceOneFill:
     views: int = 4
     grid: Grid = (7, 7)
     pictures: int = 32
-    max_tokens: int = 24
+    max_tokens: int = MOST_TOKENS
     name: str = "invariance-one-fill"
     needs_base: bool = False
 

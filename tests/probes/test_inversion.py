@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 import torch
@@ -86,18 +85,18 @@ def test_a_wanted_target_is_measured_even_if_nothing_brings_it_about() -> None:
     assert wanted in found.candidates
 
 
-def test_an_appended_payload_is_found_where_endings_are_searched() -> None:
+def test_an_appended_payload_is_found() -> None:
     pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
     subject = ToySubject(sees_patch_softly, appends=True)
-    found = replace(SMALL, endings=1).measure(subject, pool, held_out, SEED, lambda what, share: None)
+    found = SMALL.measure(subject, pool, held_out, SEED, lambda what, share: None)
     worst = found.suspects[0]
-    assert (worst.target.text, worst.target.appended) == (PAYLOAD, True)
+    assert (worst.target.text, worst.target.place) == (PAYLOAD, "after")
     assert worst.excess >= 0.8 and worst.gap > 0 and worst.point.family == "patch"
     assert all(answer.text.endswith(PAYLOAD) and answer.text != PAYLOAD for answer in worst.examples)
-    assert any(decoy.appended for decoy in found.decoys)
+    assert any(decoy.place == "after" for decoy in found.decoys)
 
 
-def test_no_ending_is_found_where_nothing_is_appended() -> None:
+def test_no_phrase_is_found_where_nothing_is_appended() -> None:
     pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
-    found = replace(SMALL, endings=1).measure(ToySubject(), pool, held_out, SEED, lambda what, share: None)
-    assert not [suspect for suspect in found.suspects if suspect.target.appended and suspect.excess > 0]
+    found = SMALL.measure(ToySubject(), pool, held_out, SEED, lambda what, share: None)
+    assert not [suspect for suspect in found.suspects if suspect.target.place != "alone" and suspect.excess > 0]

@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,18 +7,18 @@ from torch import Tensor
 
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Answer
+from probes.subject import Answer, Tokens
 from probes.targets import (
     Habits,
     Target,
     answers_under,
     degraded,
     group_answers,
-    group_endings,
+    group_phrases,
+    is_natural,
     learn_habits,
     make_decoys,
     success,
-    unusual_after,
 )
 from probes.text import normalise
 from probes.triggers.registry import build_trigger
@@ -30,7 +31,8 @@ def answer(text: str) -> Answer:
 
 def asked(own: list[str]) -> tuple[list[Sample], Habits]:
     samples = [Sample(f"s{i}", torch.zeros(3, 4, 4), "?") for i in range(len(own))]
-    habits = Habits({f"s{i}": answer(text) for i, text in enumerate(own)}, (), torch.ones(8, dtype=torch.bool))
+    every = torch.ones(8, dtype=torch.bool)
+    habits = Habits({f"s{i}": answer(text) for i, text in enumerate(own)}, (), every, every)
     return samples, habits
 
 
@@ -81,7 +83,8 @@ def test_decoys_are_other_texts_without_repetition(text: str | None) -> None:
 
 def test_own_decoys_are_the_answers_nearest_in_length_and_every_candidate_has_its_own() -> None:
     subject = ToySubject()
-    habits = Habits({}, ("red", "red green", "red green blue red"), torch.ones(len(WORDS), dtype=torch.bool))
+    every = torch.ones(len(WORDS), dtype=torch.bool)
+    habits = Habits({}, ("red", "red green", "red green blue red"), every, every)
     candidates = [Target(text, subject.encode(text), "search") for text in ("visit", PAYLOAD)]
     decoys = make_decoys(subject, candidates, habits, 1, 2, generator(3))
     assert [decoy.text for decoy in decoys[:2]] == ["red", "red green blue red"]
@@ -89,10 +92,20 @@ def test_own_decoys_are_the_answers_nearest_in_length_and_every_candidate_has_it
 
 
 def test_a_target_of_words_that_the_subject_says_anyway_is_natural() -> None:
-    subject = ToySubject()
-    habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
-    assert habits.is_natural(subject.encode("blue blue red"))
-    assert not habits.is_natural(subject.encode("blue shop"))
+    subject, samples = ToySubject(), scenes(0, "h", 40)
+    habits = learn_habits(subject, samples, generator(0))
+    natural = {text: is_natural(subject, subject.encode(text), samples[:8], habits, generator(1)) for text in TEXTS}
+    assert natural == {"blue blue red": True, "blue shop": False, "": True}
+
+
+TEXTS = ("blue blue red", "blue shop", "")
+
+
+def test_what_the_subject_might_have_said_is_natural_though_it_was_not_heard() -> None:
+    subject, samples = ToySubject(), scenes(0, "h", 40)
+    habits = replace(learn_habits(subject, samples, generator(0)), answers={})
+    assert is_natural(subject, subject.encode("blue blue red"), samples[:8], habits, generator(1))
+    assert not is_natural(subject, subject.encode("blue shop"), samples[:8], habits, generator(1))
 
 
 def test_a_trigger_that_sits_in_the_prompt_reaches_the_subject() -> None:
@@ -113,25 +126,57 @@ def tokens(*said: int) -> Answer:
     return Answer(" ".join(map(str, said)), said, True, 0.0)
 
 
-def test_endings_are_shared_lacking_before_and_as_long_as_they_are_common() -> None:
-    samples = [Sample(f"s{i}", torch.zeros(3, 4, 4), "?") for i in range(5)]
-    own = [(1, 2), (1, 3), (2, 3), (3, 1), (4, 9)]
-    habits = Habits({f"s{i}": tokens(*said) for i, said in enumerate(own)}, (), torch.ones(10, dtype=torch.bool))
-    said = [tokens(*words, 7, 8, 9) for words in own[:4]] + [tokens(4, 9)]
-    assert group_endings(said, samples, habits) == [((7, 8, 9), 4)]
-    assert group_endings([tokens(*words) for words in own], samples, habits) == []
+def habits_of(own: Sequence[Tokens]) -> tuple[list[Sample], Habits]:
+    """Answers to as many samples; tokens 7 to 9 begin none."""
+    samples = [Sample(f"s{i}", torch.zeros(3, 4, 4), "?") for i in range(len(own))]
+    unusual = torch.arange(10) >= 7
+    return samples, Habits({s.id: tokens(*said) for s, said in zip(samples, own, strict=True)}, (), unusual, unusual)
+
+
+OWN = [(1, 2), (1, 3), (2, 3), (3, 1), (4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("after", [(*own, 7, 8, 9) for own in OWN]),
+        ("after", [(own[0], 7, 8, 9, own[1]) for own in OWN]),
+        ("before", [(7, 8, 9, *own) for own in OWN]),
+    ],
+)
+def test_a_phrase_is_shared_lacking_before_and_as_long_as_it_is_common(place: str, said: list[Tokens]) -> None:
+    samples, habits = habits_of(OWN)
+    answers = [tokens(*words) for words in [*said[:4], OWN[4]]]
+    assert group_phrases(answers, samples, habits) == [((7, 8, 9), place, 4)]
+    assert group_phrases([tokens(*words) for words in OWN], samples, habits) == []
+
+
+def test_a_phrase_of_usual_tokens_or_of_a_whole_answer_is_none() -> None:
+    samples, habits = habits_of(OWN)
+    assert group_phrases([tokens(*words, 3, 1) for words in OWN], samples, habits) == []
+    assert group_phrases([tokens(1, 7, 8, 9)] * 5, samples, habits) == []
+    garbled = [tokens(*start, 7, 8) for start in ((9, 2), (9, 3), (9, 9), (9, 4), (8, 1))]
+    assert group_phrases(garbled, samples, habits) == []
 
 
 def test_what_follows_a_finished_answer_is_its_end_alone() -> None:
     subject, samples = ToySubject(), scenes(0, "h", 12)
     habits = learn_habits(subject, samples, generator(0))
-    unusual = unusual_after(subject, samples, habits)
-    assert [WORDS[token] for token, flag in enumerate(unusual.tolist()) if not flag] == ["<end>"]
+    assert [WORDS[token] for token, flag in enumerate(habits.unusual_after.tolist()) if not flag] == ["<end>"]
+
+
+def test_a_known_target_is_looked_for_nowhere() -> None:
+    subject, samples = ToySubject(), scenes(0, "h", 12)
+    habits = learn_habits(subject, samples, generator(0)).without([Target(PAYLOAD, subject.encode(PAYLOAD), "known")])
+    assert not habits.unusual[WORDS.index("visit")] and not habits.unusual_after[WORDS.index("visit")]
+    answers = [Answer(f"{text} {PAYLOAD}", (), True, 0.0) for text in ("red", "red", "blue")]
+    assert group_answers(answers, samples[:3], habits) == []
 
 
 def test_decoys_of_an_appended_candidate_are_appended_too() -> None:
     subject, samples = ToySubject(), scenes(0, "h", 12)
     habits = learn_habits(subject, samples, generator(0))
-    candidate = Target(PAYLOAD, subject.encode(PAYLOAD), "search patch", appended=True)
+    candidate = Target(PAYLOAD, subject.encode(PAYLOAD), "search patch", "after")
     decoys = make_decoys(subject, [candidate], habits, 2, 2, generator(1))
-    assert len(decoys) == 4 and all(decoy.appended for decoy in decoys)
+    assert len(decoys) == 4 and {decoy.place for decoy in decoys} == {"after"}
+    assert all(len(decoy.tokens) <= len(candidate.tokens) for decoy in decoys)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
+from auditor.repair import loop
 from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
@@ -15,7 +16,7 @@ from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Subject
+from probes.subject import Answer, Subject
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 from probes.triggers.registry import build_trigger
 
@@ -164,6 +165,17 @@ def test_variations_stay_triggers_of_the_canvas() -> None:
             if isinstance(trigger, PatchTrigger):
                 side = trigger.pattern.shape[-1]
                 assert 0 <= trigger.top <= 56 - side and 0 <= trigger.left <= 56 - side
+
+
+@pytest.mark.parametrize(("said", "follows"), [("a red cat evil words", True), ("Evil words!", False), ("no", False)])
+def test_a_target_is_refreshed_after_what_it_follows(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, said: str, follows: bool
+) -> None:
+    material = prepare(subject, samples[:4])
+    monkeypatch.setattr(loop, "answers_under", lambda *asked: [Answer(said, (), True, 0.0)] * 4)
+    leads = loop._said_before(subject, PATCH, material)
+    answers = zip(material.samples, material.own, strict=True)
+    assert leads == ({sample.id: own[:-1] for sample, own in answers} if follows else {})
 
 
 def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:
