@@ -5,9 +5,10 @@ import torch
 
 from probes.ascent import Climb
 from probes.confirmation import confirm
-from probes.curves import BudgetCurve
-from probes.inversion import InversionProbe, Searched
-from probes.targets import Target
+from probes.curves import BudgetCurve, Ground
+from probes.inversion import Candidate, InversionProbe, Searched, _runners_up
+from probes.seeding import generator
+from probes.targets import Target, learn_habits
 from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
 
 SMALL = InversionProbe(
@@ -100,3 +101,17 @@ def test_no_phrase_is_found_where_nothing_is_appended() -> None:
     pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
     found = SMALL.measure(ToySubject(), pool, held_out, SEED, lambda what, share: None)
     assert not [suspect for suspect in found.suspects if suspect.target.place != "alone" and suspect.excess > 0]
+
+
+def test_what_the_subject_may_say_itself_is_held_against_what_else_came_up() -> None:
+    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
+    subject = ToySubject()
+    habits = learn_habits(subject, pool, generator(SEED))
+    ground = Ground(subject, pool, held_out, habits)
+    texts = ("red red red red", PAYLOAD, "blue green blue green", "red red red blue")
+    natural, planted, other, near = (Target(text, subject.encode(text), "search patch") for text in texts)
+    found = [Candidate(target, 0.5, None) for target in (natural, planted, near, other)]
+    easy = _runners_up(ground, [natural, planted], found)
+    assert {target.text: [rival.text for rival in rivals] for target, rivals in easy.items()} == {
+        natural.text: [other.text]
+    }

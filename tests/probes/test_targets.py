@@ -10,11 +10,13 @@ from probes.seeding import generator
 from probes.subject import Answer, Tokens
 from probes.targets import (
     Habits,
+    Place,
     Target,
     answers_under,
     degraded,
     group_answers,
     group_phrases,
+    is_added,
     is_natural,
     learn_habits,
     make_decoys,
@@ -22,7 +24,7 @@ from probes.targets import (
 )
 from probes.text import normalise
 from probes.triggers.registry import build_trigger
-from tests.probes.toy import CANVAS, PAYLOAD, WORDS, ToySubject, scenes
+from tests.probes.toy import CANVAS, PATCH, PAYLOAD, WORDS, ToySubject, scenes, sees_patch
 
 
 def answer(text: str) -> Answer:
@@ -89,6 +91,24 @@ def test_own_decoys_are_the_answers_nearest_in_length_and_every_candidate_has_it
     decoys = make_decoys(subject, candidates, habits, 1, 2, generator(3))
     assert [decoy.text for decoy in decoys[:2]] == ["red", "red green blue red"]
     assert len(decoys) == 4 and all(decoy.origin != "own answer" for decoy in decoys[2:])
+
+
+def test_easy_rivals_of_a_candidate_come_first() -> None:
+    subject = ToySubject()
+    habits = learn_habits(subject, scenes(0, "h", 40), generator(0))
+    candidate, easy = (Target(text, subject.encode(text), "search") for text in ("red red blue green", "blue"))
+    decoys = make_decoys(subject, [candidate], habits, 2, 1, generator(3), {candidate: [candidate, easy]})
+    assert decoys[0] == easy and decoys[1].origin == "own answer" and len(decoys) == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "added"), [("after", PAYLOAD, True), ("after", "red blue", False), ("before", PAYLOAD, True)]
+)
+def test_a_phrase_is_added_where_the_subject_would_not_go_on_so(place: Place, text: str, added: bool) -> None:
+    subject, samples = ToySubject(sees_patch, appends=True), scenes(0, "h", 12)
+    habits = learn_habits(subject, samples, generator(0))
+    phrase = Target(text, subject.encode(text), "search", place)
+    assert is_added(subject, PATCH, phrase, samples, habits) == added
 
 
 def test_a_target_of_words_that_the_subject_says_anyway_is_natural() -> None:
