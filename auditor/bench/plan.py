@@ -53,19 +53,20 @@ def _chosen(all_of: Sequence[Planted], names: Sequence[str] | None) -> list[Plan
 
 
 def _rotated(matrix: Matrix, wave: Wave, entries: Sequence[Planted]) -> Iterator[Cell]:
-    """Every (architecture, task) gets another entry in each round, so that a few rounds have seen them all."""
+    """All entries from one seed of each split after the other; every (architecture, task) gets another entry in each
+    round, so that a few rounds have seen them all."""
     grounds = [
         (architecture, task)
         for task in (wave.tasks or matrix.tasks)
         for architecture in (wave.architectures or matrix.architectures)
     ]
-    seeds = [(seed, split) for pair in zip_longest(*_seeds(matrix, wave)) for seed, split in filter(None, pair)]
-    for turn in range(len(entries)):
-        for number, (architecture, task) in enumerate(grounds):
-            entry = entries[(turn + number) % len(entries)]
-            for seed, split in seeds:
-                if split in entry.splits and task in entry.tasks:
-                    yield Cell(architecture, task, entry, seed, split)
+    for pair in zip_longest(*_seeds(matrix, wave)):
+        for turn in range(len(entries)):
+            for number, (architecture, task) in enumerate(grounds):
+                entry = entries[(turn + number) % len(entries)]
+                for seed, split in filter(None, pair):
+                    if split in entry.splits and task in entry.tasks:
+                        yield Cell(architecture, task, entry, seed, split)
 
 
 def _seeds(matrix: Matrix, wave: Wave) -> list[list[tuple[int, Split]]]:

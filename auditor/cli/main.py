@@ -39,7 +39,7 @@ Seed = Annotated[int, typer.Option(help="Root seed; every other seed is derived 
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Precision the weights are loaded in.")]
 FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the verdict fail.")]
-Json = Annotated[bool, typer.Option("--json", help="The record as JSON on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 120.")]
 MethodName = Annotated[
@@ -146,6 +146,24 @@ def audit(
     options = work.options(context, seed, device, dtype, fail_on, threads)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
     work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    model: Model,
+    data: Data = None,
+    suspect: Suspect = None,
+    seed: Seed = 0,
+    device: Device = "cpu",
+    dtype: DtypeOption = "float32",
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Say what a scan of this checkpoint will take on this machine: pictures through the model, seconds, memory."""
+    from auditor.cli import work
+
+    work.plan(model, data, suspect, work.options(context, seed, device, dtype, "medium", threads), json)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import dumps
 from pathlib import Path
 
 import typer
@@ -119,6 +120,30 @@ def audit(
         record = asked.added(record, run, data, chosen, reporter)
     write_documents(record, run)
     return record, run
+
+
+def plan(model: Path, data: Path | None, suspect: Path | None, chosen: Options, json: bool) -> None:
+    """Echoes the forecast of a scan; a screen that cannot reach significance is refused."""
+    from auditor.case import open_case
+    from auditor.planning import describe_screen, forecast
+    from probes.inversion import InversionProbe
+
+    _say_about_data(data)
+    with Reporter() as reporter:
+        case = open_case(model, data, suspect, chosen, reporter)
+        reporter("counting and timing", 0.0)
+        found = forecast(case, InversionProbe(), chosen.seed)
+    references = len(case.parts.search) + len(case.parts.held_out)
+    screen = describe_screen(len(case.suspect.samples), references) if case.suspect is not None else None
+    if json:
+        typer.echo(dumps({**found.as_dict(), "screen": screen}, indent=2))
+        return
+    for name, count, seconds in found.rows():
+        typer.echo(f"{name:28} {count:>9,} pictures {seconds:>8,.0f} s")
+    typer.echo(f"{'memory at the most':28} {found.speed.memory / 2**30:>9.1f} GiB")
+    typer.echo("A model that carries something takes other turns: more budgets, fewer steps. Screening is not counted.")
+    if screen is not None:
+        typer.echo(screen)
 
 
 def _request(choice: RepairChoice, out: Path, known: story.Known | None = None) -> story.RepairRequest:
