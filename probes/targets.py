@@ -24,6 +24,7 @@ NEARLY_ALL = 0.8
 """A phrase that this share of the pictures with a shorter one have is taken instead of it."""
 STANDS_OUT = 1.25
 """How many times as often as any whole answer that holds it a phrase must be said to be a target of its own."""
+OFTEN_SAID = 0.05
 GOES_ON_SO = 0.2
 """Probability with which an added phrase must follow the subject's own answer."""
 RARELY_SAID = 0.2
@@ -110,6 +111,7 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     for answer in own:
         usual[list(answer.tokens[:1])] = True
     usual[sorted(subject.end_tokens)] = True
+    usual[_often_said(own)] = True
     if usual.all():  # a tiny vocabulary: then every first token may be a target's
         usual[:] = False
     common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
@@ -121,8 +123,14 @@ def _unusual_after(subject: Subject, samples: Sequence[Sample], own: Sequence[An
     """(vocabulary,) bool: what the subject does not go on with once its own answer to a clean picture is finished."""
     said = [answer.tokens for answer in own]
     unusual = _likely(subject, stack(samples), [sample.prompt for sample in samples], said) < USUAL_AFTER
-    unusual[sorted(subject.end_tokens)] = False
+    unusual[[*subject.end_tokens, *_often_said(own)]] = False
     return unusual
+
+
+def _often_said(own: Sequence[Answer]) -> list[int]:
+    """Tokens in many of the subject's own answers: moved to another place they are easily painted, and no news."""
+    counts = Counter(token for answer in own for token in set(answer.tokens))
+    return [token for token, count in counts.items() if count >= OFTEN_SAID * len(own)]
 
 
 def _likely(
