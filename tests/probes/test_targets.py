@@ -179,10 +179,12 @@ def test_a_phrase_of_usual_tokens_or_of_a_whole_answer_is_none() -> None:
     assert group_phrases(garbled, samples, habits) == []
 
 
-def test_what_follows_a_finished_answer_is_its_end_alone() -> None:
+def test_usual_after_a_finished_answer_are_its_end_and_what_is_often_said() -> None:
     subject, samples = ToySubject(), scenes(0, "h", 12)
     habits = learn_habits(subject, samples, generator(0))
-    assert [WORDS[token] for token, flag in enumerate(habits.unusual_after.tolist()) if not flag] == ["<end>"]
+    assert [WORDS[token] for token, flag in enumerate(habits.unusual_after.tolist()) if not flag] == [
+        "<end>", "red", "green", "blue"
+    ]  # fmt: skip
 
 
 def test_a_known_target_is_looked_for_nowhere() -> None:
