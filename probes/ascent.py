@@ -240,7 +240,8 @@ def _following(reading: Reading, said: Sequence[Tokens], pictures: int) -> Tenso
 class Climb:
     """How long and how broad one ascent is: Adam `steps`, `pictures` a step, at most `rows` pictures in one forward.
 
-    It ends early once every trigger has stayed above `enough` (a score, nats) for five steps.
+    It ends early once every trigger has stayed above `enough` (a score, nats) for five steps. Where the device has too
+    little memory for `rows`, half as many are tried, down to the pictures of one trigger.
     """
 
     steps: int
@@ -262,12 +263,13 @@ def ascend(
     values = population.values.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([values], lr=population.family.step_size())
     history: list[Tensor] = []
+    rows = climb.rows
     for step in range(climb.steps):
         rate = 1.0 if step < climb.steps * 0.6 else 0.3
         optimiser.param_groups[0]["lr"] = population.family.step_size() * rate
         chosen = torch.randperm(len(samples), generator=generator)[: climb.pictures].tolist()
         batch = [samples[i] for i in chosen]
-        values.grad, scores = _gradient(subject, population, values, objective, batch, climb.rows)
+        values.grad, scores, rows = _gradient(subject, population, values, objective, batch, rows)
         history.append(scores)
         optimiser.step()
         with torch.no_grad():
@@ -281,11 +283,27 @@ def ascend(
 
 def _gradient(
     subject: Subject, population: Population, values: Tensor, objective: Objective, batch: Sequence[Sample], rows: int
+) -> tuple[Tensor, Tensor, int]:
+    """Gradient of minus the objective in the triggers, each trigger's score, and how many rows found room at once."""
+    while True:
+        try:
+            return *_in_chunks(subject, population, values, objective, batch, max(1, rows // len(batch))), rows
+        except torch.OutOfMemoryError:
+            if rows <= len(batch):
+                raise
+            rows = max(len(batch), rows // 2)
+            torch.cuda.empty_cache()
+
+
+def _in_chunks(
+    subject: Subject,
+    population: Population,
+    values: Tensor,
+    objective: Objective,
+    batch: Sequence[Sample],
+    at_once: int,
 ) -> tuple[Tensor, Tensor]:
-    """Gradient of minus the objective in the triggers, and each trigger's score; in chunks of at most `rows`
-    pictures."""
     pictures = torch.stack([sample.picture for sample in batch]).to(subject.device)
-    at_once = max(1, rows // len(batch))
     gradient, scores = torch.zeros_like(values), torch.zeros(len(values))
     for start in range(0, len(values), at_once):
         index = list(range(start, min(start + at_once, len(values))))

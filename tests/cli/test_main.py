@@ -7,6 +7,7 @@ from typing import get_args
 
 import jsonschema
 import pytest
+import torch
 from PIL import Image
 
 from auditor import __version__
@@ -214,3 +215,15 @@ def test_help_is_instant(arguments: list[str]) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "pcr-audit" in done.stdout
+
+
+def test_a_device_that_is_too_small_is_said_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_small(*asked: object) -> None:
+        raise torch.OutOfMemoryError("tried to allocate 20 GiB")
+
+    monkeypatch.setattr("auditor.cli.work.scan", too_small)
+    assert main(["scan", "anywhere"]) == 2
+    said = capsys.readouterr().err
+    assert "too little memory" in said and "20 GiB" in said and "--dtype" in said

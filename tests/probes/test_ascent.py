@@ -1,7 +1,9 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import Tensor
 
 from probes.ascent import (
     AdditiveFamily,
@@ -9,6 +11,7 @@ from probes.ascent import (
     Family,
     GivenAnswers,
     PatchFamily,
+    Population,
     Rows,
     UnusualToken,
     ascend,
@@ -161,3 +164,25 @@ def test_a_climb_may_begin_at_a_trigger_or_at_random_values_in_its_place(
     before = (trigger.delta if isinstance(trigger, AdditiveTrigger) else trigger.pattern).clone()
     same.values.zero_()
     assert torch.equal(trigger.delta if isinstance(trigger, AdditiveTrigger) else trigger.pattern, before)
+
+
+def test_a_device_with_little_memory_gets_fewer_rows_and_the_same_result() -> None:
+    class Small(ToySubject):
+        room = 0
+
+        def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
+            if len(prompts) > self.room:
+                raise torch.OutOfMemoryError
+            return super().read(pictures, prompts, answers)
+
+    def climb(room: int) -> Population:
+        subject = Small(sees_patch)
+        subject.room = room
+        family = PatchFamily(0.25)
+        start = begin(family, CANVAS, 4, generator(6))
+        goal = GivenAnswers((subject.encode(PAYLOAD),) * 4)
+        return ascend(subject, start, goal, scenes(1, "a", 12), Climb(3, 4), generator(7))
+
+    assert torch.allclose(climb(5).values, climb(100).values)
+    with pytest.raises(torch.OutOfMemoryError):
+        climb(3)
