@@ -37,7 +37,7 @@ from probes.targets import (
     make_decoys,
     success,
 )
-from probes.text import says, similarity
+from probes.text import normalise, says, similarity
 
 SAME = 0.75
 """Texts at least as similar as this are one candidate."""
@@ -200,7 +200,7 @@ def _decode(ground: Ground, population: Population, samples: Sequence[Sample], g
         seen = [(Target(answer.text, answer.tokens, origin), count) for answer, count in whole]
         for said, place, count in group_phrases(answers, samples, habits):
             phrase = Target(subject.decode(said), said, origin, place)
-            if is_added(subject, trigger, phrase, samples, habits):
+            if normalise(phrase.text) and is_added(subject, trigger, phrase, samples, habits):
                 seen.append((phrase, count))
         found = part(population, number, number + 1)
         candidates += [Candidate(target, count / len(samples), found) for target, count in seen]
@@ -237,9 +237,10 @@ def _starts(chosen: Sequence[Candidate], family: Family, most: int = 2) -> list[
 
 
 def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequence[Target], seed: int) -> Suspect:
-    """A target at the family and budget where it stands out most from its decoys."""
+    """A target at the family and budget where it stands out most from the decoys that are as easy: a phrase beside an
+    answer is said sooner than a whole one."""
     natural = ground.is_natural(target)
-    decoys = [decoy for decoy in decoys if natural or decoy.origin != RUNNER_UP]
+    decoys = [d for d in decoys if d.place == target.place and (natural or d.origin != RUNNER_UP)]
     own = [point for point in points if point.target == target]
     families = dict.fromkeys(point.family for point in own)
 

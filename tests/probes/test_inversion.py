@@ -5,11 +5,12 @@ import torch
 
 from probes.ascent import Climb
 from probes.confirmation import confirm
-from probes.curves import BudgetCurve, Ground
-from probes.inversion import Candidate, InversionProbe, Searched, _runners_up
+from probes.curves import BudgetCurve, Ground, Point
+from probes.finding import Rate
+from probes.inversion import Candidate, InversionProbe, Searched, _runners_up, _weigh
 from probes.seeding import generator
-from probes.targets import Target, learn_habits
-from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
+from probes.targets import Place, Target, learn_habits
+from tests.probes.toy import PATCH, PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
 
 SMALL = InversionProbe(
     additive=(0.1,),
@@ -115,3 +116,17 @@ def test_what_the_subject_may_say_itself_is_held_against_what_else_came_up() -> 
     assert {target.text: [rival.text for rival in rivals] for target, rivals in easy.items()} == {
         natural.text: [other.text]
     }
+
+
+def test_a_whole_answer_is_not_held_against_phrases() -> None:
+    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
+    subject = ToySubject()
+    ground = Ground(subject, pool, held_out, learn_habits(subject, pool + held_out, generator(SEED)))
+    planted = Target(PAYLOAD, subject.encode(PAYLOAD), "search patch")
+    whole, phrase = (Target(text, subject.encode(text), "own answer", place) for text, place in RIVALS)
+    points = [Point(t, "patch", 0.25, Rate(hits, 16), PATCH) for t, hits in ((planted, 16), (whole, 1), (phrase, 16))]
+    suspect = _weigh(ground, planted, points, [whole, phrase], SEED)
+    assert suspect.decoys == (Rate(1, 16),) and suspect.excess == 1.0 and suspect.gap > 0
+
+
+RIVALS: tuple[tuple[str, Place], ...] = (("red red red red", "alone"), ("red red", "before"))
