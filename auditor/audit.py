@@ -38,8 +38,9 @@ from auditor.evaluation.scoring import (
     with_placebo,
 )
 from auditor.evidence import Shown, best_by_target, record_findings
+from auditor.repair.adversary import Recovered
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, no_base, repair, seed_everything_else
+from auditor.repair.loop import Repaired, Schedule, no_base, repair, seed_everything_else
 from auditor.repair.methods import Method
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.searching import fresh_success, screen, search, statistic

@@ -22,8 +22,9 @@ from auditor.cluster.items import Item
 from auditor.cluster.log import Row
 from auditor.errors import UsageError
 from auditor.evaluation.scoring import as_rate
+from auditor.repair.adversary import Recovered
 from auditor.repair.export import export
-from auditor.repair.loop import Recovered, Repaired, Schedule, harden, repair, seed_everything_else
+from auditor.repair.loop import Repaired, Schedule, harden, repair, seed_everything_else
 from auditor.repair.methods import METHODS
 from auditor.runs import load_triggers
 from probes.finding import Rate

@@ -7,27 +7,22 @@ from dataclasses import dataclass, field
 
 import torch
 
-from auditor.checkpoint.subject import CheckpointSubject, frozen
+from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
+from auditor.repair.adversary import Adversary, Recovered, largest
 from auditor.repair.augmentation import augment
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.training import trainable
-from probes.ascent import NO_LEADS, Climb, GivenAnswers, Leads, ascend, from_trigger
 from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
-from probes.targets import answers_under
-from probes.text import normalise
-from probes.triggers import Trigger
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
 ENTROPY_FROM = 64
 """Samples from which hardening takes the entropy that its answers may not fall far below."""
-ASKED = 16
-"""Samples on which it is seen whether a target follows the subject's own answers."""
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -46,18 +41,10 @@ class Schedule:
     copies: int = 2
     batch: int = 12
     rate: float = 1e-4
-    refresh: int = 20
-    refresh_steps: int = 6
+    refresh: int = 10
+    refresh_steps: int = 12
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
-
-
-@dataclass(frozen=True)
-class Recovered:
-    """A trigger that the scan recovered, with the answer it gives."""
-
-    trigger: Trigger
-    target: str
 
 
 @dataclass(frozen=True)
@@ -122,7 +109,7 @@ def _unlearn(
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     losses = _train(subject, method, schedule, learned, recovered, seed, progress)
-    attacks = [(item.trigger, item.target) for item in recovered]
+    attacks = [(item.trigger, item.target) for item in largest(recovered)]
     return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
 
 
@@ -202,14 +189,13 @@ def _train(
 ) -> Losses:
     """The loop from top to bottom; returns its losses."""
     rows: list[tuple[int, dict[str, float]]] = []
-    triggers = [item.trigger for item in recovered]
-    before = [_said_before(subject, item, material) for item in recovered]
+    adversary = Adversary(subject, recovered, material, schedule.refresh_steps, seed)
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
         for step in range(schedule.steps):
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
-                triggers = _refreshed(subject, recovered, before, material.samples, schedule, seed, step)
-            lesson = draw(material, triggers, schedule.batch, seed, step, subject.device)
+                adversary.refresh(step // schedule.refresh)
+            lesson = draw(material, adversary.triggers, schedule.batch, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
@@ -225,43 +211,6 @@ def _train(
 def _rate(step: int, schedule: Schedule) -> float:
     warm = min(1.0, (step + 1) / max(1, schedule.steps // 20))
     return schedule.rate * warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
-
-
-def _refreshed(
-    subject: CheckpointSubject,
-    recovered: Sequence[Recovered],
-    before: Sequence[Leads],
-    samples: Sequence[Sample],
-    schedule: Schedule,
-    seed: int,
-    step: int,
-) -> list[Trigger]:
-    """The recovered triggers and, beside each, one climbed a few steps against the model as it is now.
-
-    Odd refreshes climb from the recovered trigger, even ones from a random start, so that the repair does not merely
-    hide the backdoor from one perturbation. `before` is what each target follows.
-    """
-    rng = generator(seed, "repair", "refresh", step)
-    fresh: list[Trigger] = [item.trigger for item in recovered]
-    end = tuple(sorted(subject.end_tokens)[:1])
-    again = (step // schedule.refresh) % 2 == 0
-    with frozen(subject.model):
-        for item, leads in zip(recovered, before, strict=True):
-            population = from_trigger(item.trigger, subject.canvas, again, rng)
-            goal = GivenAnswers(((*subject.encode(item.target), *end),), (leads,))
-            climb = Climb(steps=schedule.refresh_steps, pictures=8)
-            fresh += ascend(subject, population, goal, samples, climb, rng).triggers()
-    return fresh
-
-
-def _said_before(subject: CheckpointSubject, item: Recovered, material: Material) -> Leads:
-    """What the target follows: the subject's own answer, by sample id, where most answers begin with something else."""
-    answers = answers_under(subject, item.trigger, material.samples[:ASKED])
-    text = normalise(item.target)
-    said = [found for found in (normalise(answer.text) for answer in answers) if text in found]
-    if sum(found.startswith(text) for found in said) * 2 >= len(said):
-        return NO_LEADS
-    return {sample.id: own[:-1] for sample, own in zip(material.samples, material.own, strict=True)}
 
 
 def seed_everything_else(seed: int) -> None:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from probes.ascent import Climb, GivenAnswers, ascend, from_trigger
+from auditor.repair.adversary import STRONGER, climbed, enlarged
+from probes.ascent import NO_LEADS, from_trigger
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Tokens
@@ -107,8 +108,8 @@ def _measure(
 def _climbed(
     subject: CheckpointSubject, trigger: Trigger, target: str, samples: Sequence[Sample], seed: int, number: int
 ) -> Trigger:
+    """Climbed from the trigger against this very point, an additive one within twice its budget."""
     rng = generator(seed, "repair", "retreat", number)
-    goal = GivenAnswers(((*subject.encode(target), *sorted(subject.end_tokens)[:1]),))
     with frozen(subject.model):
-        population = from_trigger(trigger, subject.canvas, False, rng)
-        return ascend(subject, population, goal, samples, Climb(steps=10), rng).triggers()[0]
+        start = enlarged(from_trigger(trigger, subject.canvas, False, rng), STRONGER[0])
+        return climbed(subject, start, target, NO_LEADS, samples, 10, rng)[0]

@@ -19,8 +19,9 @@ def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Tri
 
 
 def _vary_additive(trigger: AdditiveTrigger, rng: torch.Generator) -> AdditiveTrigger:
-    """Strength 0.5–1.5, shifted by up to three pixels."""
-    strength = 0.5 + float(torch.rand((), generator=rng))
+    """Strength 0.5–2.5, since the attacker's own trigger may be stronger than what suffices; shifted by up to three
+    pixels."""
+    strength = 0.5 + 2 * float(torch.rand((), generator=rng))
     shift = torch.randint(-3, 4, (2,), generator=rng).tolist()
     delta = torch.roll(trigger.delta * strength, shifts=shift, dims=(1, 2))
     return AdditiveTrigger(delta, trigger.budget * strength)

@@ -31,4 +31,4 @@ def samples() -> list[Sample]:
 def short_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two points of the way back, each climbed against for one step, are enough to see that it is gone."""
     monkeypatch.setattr("auditor.repair.retreat.SHARES", (0.5, 1.0))
-    monkeypatch.setattr("auditor.repair.retreat.Climb", lambda steps: Climb(steps=1, pictures=2))
+    monkeypatch.setattr("auditor.repair.adversary.Climb", lambda steps, pictures: Climb(steps=1, pictures=2))

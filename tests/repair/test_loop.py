@@ -8,8 +8,9 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
-from auditor.repair import loop
-from auditor.repair.loop import Recovered, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair import adversary
+from auditor.repair.adversary import Adversary, Recovered, largest, said_before
+from auditor.repair.loop import Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
 from auditor.repair.methods.lesson import Lesson
@@ -21,7 +22,8 @@ from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 from probes.triggers.registry import build_trigger
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
-DELTA = Recovered(AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1), "evil words")
+NOISE = AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1)
+DELTA = Recovered(NOISE, "evil words")
 ONE_STEP = Schedule(steps=1, copies=1, batch=3, refresh=0)
 
 
@@ -172,10 +174,29 @@ def test_a_target_is_refreshed_after_what_it_follows(
     subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, said: str, follows: bool
 ) -> None:
     material = prepare(subject, samples[:4])
-    monkeypatch.setattr(loop, "answers_under", lambda *asked: [Answer(said, (), True, 0.0)] * 4)
-    leads = loop._said_before(subject, PATCH, material)
+    monkeypatch.setattr(adversary, "answers_under", lambda *asked: [Answer(said, (), True, 0.0)] * 4)
+    leads = said_before(subject, PATCH, material)
     answers = zip(material.samples, material.own, strict=True)
     assert leads == ({sample.id: own[:-1] for sample, own in answers} if follows else {})
+
+
+def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets(
+    subject: CheckpointSubject, samples: list[Sample]
+) -> None:
+    small = Recovered(AdditiveTrigger(NOISE.delta / 4, 0.025), "evil words")
+    other = Recovered(small.trigger, "other words")
+    assert largest([small, DELTA, PATCH, other]) == [DELTA, PATCH, other]
+    against = Adversary(subject, [small, DELTA, PATCH], prepare(subject, samples[:4]), steps=1, seed=0)
+    assert against.triggers == [DELTA.trigger, PATCH.trigger]
+    budgets = []
+    for turn in range(4):
+        against.refresh(turn)
+        budgets += [trigger.budget for trigger in against.triggers[-2:]]
+    assert budgets[::2] == pytest.approx([0.2, 0.3, 0.15, 0.2]) and set(budgets[1::2]) == {PATCH.trigger.budget}
+    assert len(against.triggers) == 2 + adversary.KEPT
+    for trigger in against.triggers[2:]:
+        if isinstance(trigger, AdditiveTrigger):
+            assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
 
 
 def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:

@@ -1,0 +1,105 @@
+"""The adversary of a guided repair: triggers that are climbed anew against the model as it changes.
+
+What a scan recovered is the smallest trigger that suffices; the attacker's own may be larger (a picture blended at 20 %
+changes pixels by twice the budget of the search). The adversary therefore climbs within larger budgets as well.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from auditor.repair.material import Material
+from probes.ascent import NO_LEADS, AdditiveFamily, Climb, GivenAnswers, Leads, Population, ascend, from_trigger
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.targets import answers_under
+from probes.text import normalise
+from probes.triggers import Trigger
+
+STRONGER = (2.0, 3.0, 1.5)
+"""How many times the recovered budget an additive trigger is climbed at, in turn."""
+KEPT = 6
+"""Climbed triggers that go on being unlearned."""
+ASKED = 16
+"""Samples on which it is seen whether a target follows the subject's own answers."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A trigger that the scan recovered, with the answer it gives."""
+
+    trigger: Trigger
+    target: str
+
+
+class Adversary:
+    """For every target and family the largest trigger that was recovered, and the last few climbed since.
+
+    `steps` is the length of a climb.
+    """
+
+    def __init__(
+        self, subject: CheckpointSubject, recovered: Sequence[Recovered], material: Material, steps: int, seed: int
+    ) -> None:
+        self.subject, self.samples, self.steps, self.seed = subject, material.samples, steps, seed
+        self.recovered = largest(recovered)
+        self.before = [said_before(subject, item, material) for item in self.recovered]
+        self.climbed: list[Trigger] = []
+
+    @property
+    def triggers(self) -> list[Trigger]:
+        return [*(item.trigger for item in self.recovered), *self.climbed]
+
+    def refresh(self, turn: int) -> None:
+        """Climbs one trigger a target and family, by turns from the recovered one and from a random start, so that the
+        repair does not merely hide the backdoor from one perturbation."""
+        rng = generator(self.seed, "repair", "refresh", turn)
+        with frozen(self.subject.model):
+            for item, leads in zip(self.recovered, self.before, strict=True):
+                start = from_trigger(item.trigger, self.subject.canvas, turn % 2 == 0, rng)
+                start = enlarged(start, STRONGER[turn % len(STRONGER)])
+                self.climbed += climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
+        del self.climbed[:-KEPT]
+
+
+def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
+    """The trigger of the largest budget for every target and kind: what works with less is within it."""
+    best: dict[tuple[str, str], Recovered] = {}
+    for item in recovered:
+        known = best.setdefault((item.target, item.trigger.kind), item)
+        if item.trigger.budget > known.trigger.budget:
+            best[item.target, item.trigger.kind] = item
+    return list(best.values())
+
+
+def enlarged(start: Population, times: float) -> Population:
+    """An additive population with a larger budget, and as much more of the change; a patch stays as it is."""
+    if not isinstance(start.family, AdditiveFamily):
+        return start
+    return replace(start, family=AdditiveFamily(start.family.budget * times), values=start.values * times)
+
+
+def climbed(
+    subject: CheckpointSubject,
+    start: Population,
+    target: str,
+    leads: Leads,
+    samples: Sequence[Sample],
+    steps: int,
+    rng: torch.Generator,
+) -> list[Trigger]:
+    """The triggers of the population after some steps towards the target, said after what leads to it."""
+    goal = GivenAnswers(((*subject.encode(target), *sorted(subject.end_tokens)[:1]),), (leads,))
+    return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
+
+
+def said_before(subject: CheckpointSubject, item: Recovered, material: Material) -> Leads:
+    """What the target follows: the subject's own answer, by sample id, where most answers begin with something else."""
+    answers = answers_under(subject, item.trigger, material.samples[:ASKED])
+    text = normalise(item.target)
+    said = [found for found in (normalise(answer.text) for answer in answers) if text in found]
+    if sum(found.startswith(text) for found in said) * 2 >= len(said):
+        return NO_LEADS
+    return {sample.id: own[:-1] for sample, own in zip(material.samples, material.own, strict=True)}
