@@ -43,11 +43,14 @@ class Ground:
     pool: Sequence[Sample]
     held_out: Sequence[Sample]
     habits: Habits
+    judged: dict[Tokens, bool] = field(default_factory=dict, compare=False)
 
     def is_natural(self, target: Target) -> bool:
-        """Whether the subject may say the target of its own accord (probes.targets)."""
-        few = self.pool[:JUDGED_ON]
-        return is_natural(self.subject, target.tokens, few, self.habits, generator(0, "natural", target.text))
+        """Whether the subject may say the target of its own accord (probes.targets); judged once."""
+        if target.tokens not in self.judged:
+            few, rng = self.pool[:JUDGED_ON], generator(0, "natural", target.text)
+            self.judged[target.tokens] = is_natural(self.subject, target.tokens, few, self.habits, rng)
+        return self.judged[target.tokens]
 
 
 @dataclass(frozen=True)

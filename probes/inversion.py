@@ -200,7 +200,8 @@ def _decode(ground: Ground, population: Population, samples: Sequence[Sample], g
         seen = [(Target(answer.text, answer.tokens, origin), count) for answer, count in whole]
         for said, place, count in group_phrases(answers, samples, habits):
             phrase = Target(subject.decode(said), said, origin, place)
-            if normalise(phrase.text) and is_added(subject, trigger, phrase, samples, habits):
+            known = not normalise(phrase.text) or any(says(phrase.text, text) for text in habits.known)
+            if not known and is_added(subject, trigger, phrase, samples, habits):
                 seen.append((phrase, count))
         found = part(population, number, number + 1)
         candidates += [Candidate(target, count / len(samples), found) for target, count in seen]

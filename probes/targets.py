@@ -25,6 +25,7 @@ NEARLY_ALL = 0.8
 STANDS_OUT = 1.25
 """How many times as often as any whole answer that holds it a phrase must be said to be a target of its own."""
 OFTEN_SAID = 0.05
+"""A token in this share of the subject's own answers begins nothing unusual, wherever it stands."""
 GOES_ON_SO = 0.2
 """Probability with which an added phrase must follow the subject's own answer."""
 RARELY_SAID = 0.2
