@@ -35,6 +35,7 @@ LIMITS = (
 NOT_LOOKED_FOR = (
     "text and dual-key triggers",
     "warping, low-frequency, frame and input-dependent triggers",
+    "sentences of the model's own words under a patch: the search for those covers perturbations of the whole picture",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
@@ -55,16 +56,19 @@ def describe_search(
     """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
     if searched is None:
         return nothing_searched()
-    looked = ["one answer that a universal additive perturbation brings about", "one answer that a patch brings about"]
+    looked = [
+        f"one answer, or a phrase added to right answers, that {what} brings about"
+        for what in ("a universal additive perturbation", "a patch")
+    ]
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
-    objective = "unusual first token, then growth" if searched else ""
+    objective = "unusual token first or after an answer, then growth"
     families = [
         SearchFamily(name="additive", budget=probe.additive[0], restarts=probe.restarts + probe.growth_restarts,
                      steps=probe.search.steps, objective=objective),
         SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
-                     objective="unusual first token, over places that cover the picture"),
+                     objective="unusual token first or after an answer, over places that cover the picture"),
     ]  # fmt: skip
     usual = int((~searched.habits.unusual).sum())
     return SearchInfo(

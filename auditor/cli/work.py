@@ -9,17 +9,19 @@ from pathlib import Path
 import typer
 
 from auditor import audit as story
-from auditor.case import Options, describe_versions
+from auditor.case import Options, describe_versions, open_case
 from auditor.certification.verdict import EXIT_CODES
 from auditor.checkpoint.integrity import check_folder
 from auditor.cli.progress import Reporter
 from auditor.controls.running import add_controls, is_unfinished
 from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
+from auditor.planning import describe_screen, forecast
 from auditor.repair.loop import Schedule
 from auditor.repair.methods import METHODS
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
 from probes.finding import Severity
+from probes.inversion import InversionProbe
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.writing import DEFAULT, present, write_formats
 
@@ -124,10 +126,6 @@ def audit(
 
 def plan(model: Path, data: Path | None, suspect: Path | None, chosen: Options, json: bool) -> None:
     """Echoes the forecast of a scan; a screen that cannot reach significance is refused."""
-    from auditor.case import open_case
-    from auditor.planning import describe_screen, forecast
-    from probes.inversion import InversionProbe
-
     _say_about_data(data)
     with Reporter() as reporter:
         case = open_case(model, data, suspect, chosen, reporter)
