@@ -93,7 +93,12 @@ class Processes:
         return ProcessPoolExecutor(self.slots, get_context("spawn"), initializer=_die_with_parent)
 
     def submit(self, work: Work, item: Item) -> None:
-        self._running[self._pool.submit(attempt, work, item)] = (work, item)
+        try:
+            future = self._pool.submit(attempt, work, item)
+        except BrokenProcessPool as error:  # a process has died since the last `wait`, which will come upon it
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = (work, item)
 
     def wait(self) -> tuple[Item, Row]:
         done = next(iter(wait(self._running, return_when=FIRST_COMPLETED).done))

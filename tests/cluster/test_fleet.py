@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -160,4 +161,13 @@ def test_a_process_that_dies_is_an_error_row_and_the_others_go_on(tmp_path: Path
     found = run_fleet(items, work, tmp_path / "log.jsonl", pool, attempts=3)
     assert list(found.values()).count("error") <= 2 and len(found) == 5
     assert set(run_fleet(items, work, tmp_path / "log.jsonl", pool, attempts=3).values()) == {"ok"}
+    pool.close()
+
+
+def test_a_pool_whose_process_has_died_takes_the_next_item(tmp_path: Path) -> None:
+    pool = Processes(1)
+    pool.submit(work, Item("dies", {"marks": str(tmp_path), "dies": 1}))
+    wait(pool._running)
+    pool.submit(work, Item("lives", {"marks": str(tmp_path)}))
+    assert [pool.wait()[1]["status"] for _ in range(2)] == ["error", "ok"]
     pool.close()
