@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from auditor.attribution.explaining import explain, with_maps
@@ -38,10 +38,8 @@ from auditor.evaluation.scoring import (
     with_placebo,
 )
 from auditor.evidence import Shown, best_by_target, record_findings
-from auditor.repair.adversary import Recovered
-from auditor.repair.export import export
-from auditor.repair.loop import Repaired, Schedule, no_base, repair, seed_everything_else
-from auditor.repair.methods import Method
+from auditor.repair.loop import Repaired
+from auditor.repairing import Known, RepairRequest, beyond, look_whether_it_lasts, repair_in_rounds, roll_back
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.searching import fresh_success, screen, search, statistic
 from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows, nothing_searched
@@ -49,46 +47,21 @@ from probes.finding import Rate
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
 from probes.seeding import derive_seed
-from probes.triggers import Trigger
-from reports.record import (
-    AuditRecord,
-    BeforeAfter,
-    DataInfo,
-    RecordedFinding,
-    Scores,
-    load_record,
-    save_record,
-)
+from reports.record import AuditRecord, BeforeAfter, DataInfo, RecordedFinding, Scores, load_record, save_record
+from reports.repair import RepairRound
 
 
 @dataclass(frozen=True)
-class Known:
-    """An attack that somebody planted and tells us about: used by measurements alone, never by scan or repair.
+class Made:
+    """A repair that was exported, and opened again from disk."""
 
-    `reference` is the never-planted model, where there is one.
-    """
-
-    trigger: Trigger
-    target: str
-    reference: Path | None = None
+    done: Repaired
+    rounds: list[RepairRound]
+    opened: Opened
 
 
-@dataclass(frozen=True)
-class RepairRequest:
-    """What to repair with, and where to; `base` is a clean model of the same architecture.
-
-    Raises UsageError when the method needs a base and there is none.
-    """
-
-    method: Method
-    out: Path
-    schedule: Schedule = field(default_factory=Schedule)
-    known: Known | None = None
-    base: Path | None = None
-
-    def __post_init__(self) -> None:
-        if self.method.needs_base and self.base is None:
-            raise no_base(self.method)
+def silent(what: str, share: float) -> None:
+    """For processes that only help."""
 
 
 def scan(
@@ -174,39 +147,26 @@ def repair_run(
     attacks = with_placebo(_attacks(stored, request.known), options.seed)
     progress("measuring the model as given", 0.0)
     own = ask(case.opened.subject, case.parts.verify, attacks)
-    done = _repair(case, request, stored, options, progress)
+    done, rounds = repair_in_rounds(case, request, stored, run, options, progress)
     repaired = open_checkpoint(request.out, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
-    return _verify(run, record, case, request, own, attacks, done, repaired, options, progress, began)
+    made = Made(done, rounds, repaired)
+    return _verify(run, record, case, request, own, attacks, made, options, progress, began)
 
 
-def _repair(
-    case: Case, request: RepairRequest, stored: Sequence[Stored], options: Options, progress: Progress
-) -> Repaired:
-    """Trains the opened model in memory and exports it; the case's subject is the repaired one afterwards."""
-    seed_everything_else(options.seed)
-    steps = request.schedule.steps
-
-    def tick(step: int, parts: dict[str, float]) -> None:
-        progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
-
-    recovered = [Recovered(item.trigger, item.target) for item in stored]
-    base = None
-    if request.base is not None and request.method.needs_base:
-        base = open_checkpoint(request.base, device=options.device, dtype=options.dtype)
-    done = repair(
-        case.opened.subject, request.method, request.schedule, case.parts.repair, recovered, options.seed, tick,
-        None if base is None else base.subject.weights(),
-    )  # fmt: skip
-    export(case.opened.subject.model, case.opened.folder, request.out)
-    return done if base is None else replace(done, base=base.manifest.digest)
+def help_to_repair(run: Path, model: Path, data: Path | None, request: RepairRequest, options: Options) -> None:
+    """What every process of a crew but the first does: it trains along; measuring and writing are that one's."""
+    record = load_record(run / RECORD)
+    case = open_case(model, data, None, options, silent, split_seed=record.seed)
+    check_same(record, case)
+    repair_in_rounds(case, request, load_triggers(run), run, options, silent)
 
 
 def _verify(
     run: Path, record: AuditRecord, case: Case, request: RepairRequest, own: Answers, attacks: Sequence[Attack],
-    done: Repaired, repaired: Opened, options: Options, progress: Progress, began: float,
+    made: "Made", options: Options, progress: Progress, began: float,
 ) -> AuditRecord:  # fmt: skip
     """Measures the exported artefact on pictures that neither scan nor repair has seen, explains it, and judges it."""
-    verify = case.parts.verify
+    verify, repaired = case.parts.verify, made.opened
     progress("measuring the repaired model", 0.0)
     after = ask(repaired.subject, verify, attacks)
     fresh_seed = derive_seed(options.seed, "fresh")
@@ -224,6 +184,11 @@ def _verify(
     )
     scores = _against_reference(scores, request.known, verify, own, after, attacks, options)
     drops = quality_drop(verify, own, after, options.seed)
+    lasts = look_whether_it_lasts(case, request, own, attacks, options, progress) if request.persistence else None
+    reason = beyond(drops, request.margin)
+    repair = describe_repair(request, made.done, drops).model_copy(
+        update={"rounds": made.rounds, "persistence": lasts, "rolled_back": reason}
+    )
     competence = measure_competence(repaired.subject, case.parts.held_out, options.seed)
     covered = coverage(verify, {sample.id: answer for sample, answer in zip(verify, after.clean, strict=True)})
     progress("attribution", 0.0)
@@ -239,13 +204,18 @@ def _verify(
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
-            "repair": describe_repair(request, done, drops),
+            "repair": repair,
             "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,
             "timings": {**record.timings, "repair": time.monotonic() - began},
         }
     )  # fmt: skip
+    if reason is not None:
+        aside = roll_back(request.out)
+        continued = continued.model_copy(
+            update={"repaired_model": describe_model(repaired).model_copy(update={"path": str(aside)})}
+        )
     continued = judge(continued, Policy(fail_on=options.fail_on))
     append_items(run, item_rows("verify", case.parts, None, own, after))
     keep_scan_record(run)

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from auditor.audit import Known, RepairRequest, repair_run, scan
+from auditor.audit import repair_run, scan
 from auditor.case import EMBEDDED_SCENES, Options, Progress
 from auditor.data.writing import write_jsonl
 from auditor.repair.methods import Guided
+from auditor.repairing import Known, RepairRequest
 from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL, PAYLOAD, embedded_samples, true_trigger
 from probes.text import normalise
 from reports.record import AuditRecord, Measure, Scores

@@ -5,7 +5,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -90,18 +90,33 @@ def append_items(folder: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def save_trigger(path: Path, trigger: Trigger, target: str) -> None:
-    """Writes the exact values as safetensors, with what is needed to stamp them again; a trigger that is drawn from a
-    seed has no values, and its numbers are written instead."""
-    about = {"kind": trigger.kind, "target": target, "budget": repr(trigger.budget)}
-    values: Tensor | None = None
+    """Writes the exact values as safetensors, with what is needed to stamp them again."""
+    about, values = numbers_and_values(trigger)
+    tensors = {} if values is None else {"values": values}
+    save_file(tensors, path, metadata={**about, "target": target})
+
+
+def numbers_and_values(trigger: Trigger) -> tuple[dict[str, str], Tensor | None]:
+    """What a trigger is made of; one that is drawn from a seed has no values, and its numbers stand for it."""
+    about = {"kind": trigger.kind, "budget": repr(trigger.budget)}
     if isinstance(trigger, PatchTrigger):
-        values, about = trigger.pattern, {**about, "top": str(trigger.top), "left": str(trigger.left)}
-    elif isinstance(trigger, AdditiveTrigger):
-        values = trigger.delta
-    else:
-        about["numbers"] = json.dumps(numbers_of(trigger))
-    tensors = {} if values is None else {"values": values.float().contiguous()}
-    save_file(tensors, path, metadata=about)
+        return {**about, "top": str(trigger.top), "left": str(trigger.left)}, trigger.pattern.float().contiguous()
+    if isinstance(trigger, AdditiveTrigger):
+        return about, trigger.delta.float().contiguous()
+    return {**about, "numbers": json.dumps(numbers_of(trigger))}, None
+
+
+def rebuild_trigger(about: Mapping[str, str], values: Tensor | None) -> Trigger:
+    """The trigger that `numbers_and_values` took apart; KeyError, TypeError or ValueError for anything else."""
+    if "numbers" in about:
+        return from_numbers(about["kind"], json.loads(about["numbers"]))
+    if values is None:
+        raise ValueError("no values")
+    if about["kind"] == "patch":
+        return PatchTrigger(values, int(about["top"]), int(about["left"]), float(about["budget"]))
+    if about["kind"] == "additive":
+        return AdditiveTrigger(values, float(about["budget"]))
+    raise ValueError(f"kind {about['kind']!r}")
 
 
 def load_triggers(run: Path) -> list[Stored]:
@@ -121,15 +136,8 @@ def _load_trigger(path: Path) -> Stored:
     try:
         with safe_open(path, framework="pt") as file:
             about = file.metadata() or {}
-            if "numbers" in about:
-                return Stored(from_numbers(about["kind"], json.loads(about["numbers"])), about["target"])
-            values = file.get_tensor("values")
-        budget, target = float(about["budget"]), about["target"]
-        if about["kind"] == "patch":
-            return Stored(PatchTrigger(values, int(about["top"]), int(about["left"]), budget), target)
-        if about["kind"] == "additive":
-            return Stored(AdditiveTrigger(values, budget), target)
-        raise ValueError(f"kind {about['kind']!r}")
+            values = None if "numbers" in about else file.get_tensor("values")
+        return Stored(rebuild_trigger(about, values), about["target"])
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise DataError(
             "is no recovered trigger", where=str(path), got=str(error), expected="a trigger file written by a scan",

@@ -12,10 +12,11 @@ from auditor.repair.loop import Repaired
 from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
 from probes.sample import Sample
-from reports.record import AnswerPair, AuditRecord, LossPoint, Measure, RepairInfo, SearchFamily, SearchInfo
+from reports.record import AnswerPair, AuditRecord, Measure, SearchFamily, SearchInfo
+from reports.repair import LossPoint, RepairInfo
 
 if TYPE_CHECKING:
-    from auditor.audit import RepairRequest
+    from auditor.repairing import RepairRequest
 
 NO_CONTROLS = "A scan without controls is a screening: it states what was found, not how much it would have missed."
 SHORT_CONTROLS = "The controls were shortened: they say how often a shorter search than the audited model's finds them."

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from reports.drawing import AFTER, BEFORE, Drawing, cloud, dot, known, rows_of
-from reports.record import Attribution, BeforeAfter, LossPoint, Measure, Statistic
+from reports.record import Attribution, BeforeAfter, Measure, Statistic
+from reports.repair import LossPoint
 from reports.wording import ATTACK_ROWS, QUALITY_ROWS, Row
 
 Pair = tuple[Row, Measure | None, Measure | None]

@@ -21,4 +21,9 @@ def _from_1_0(data: Data) -> Data:
     return {**data, "schema_version": "1.1", "doubts": doubts}
 
 
-STEPS: Mapping[str, Callable[[Data], Data]] = {"1.0": _from_1_0}
+def _from_1_1(data: Data) -> Data:
+    """1.2 adds the rounds of a repair, whether it was rolled back and whether it lasts."""
+    return {**data, "schema_version": "1.2"}
+
+
+STEPS: Mapping[str, Callable[[Data], Data]] = {"1.0": _from_1_0, "1.1": _from_1_1}

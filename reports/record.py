@@ -2,7 +2,6 @@
 # ruff: noqa: RUF012 (pydantic copies a default for every instance; its base class stands in reports/part.py)
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, cast
 
@@ -17,9 +16,10 @@ from reports.files import write_atomically
 from reports.fingerprint import fingerprint
 from reports.migration import migrate
 from reports.part import Assurance, Measure, Outcome, Part, RateInterval
+from reports.repair import RepairInfo
 
 __all__ = ["Assurance", "Calibration", "Certification", "Controls", "Measure", "Outcome", "RateInterval", "Verdict"]
-SCHEMA_VERSION: Final = "1.1"
+SCHEMA_VERSION: Final = "1.2"
 
 
 class Tool(Part):
@@ -176,24 +176,6 @@ class Coverage(Part):
     problems: list[Text] = []
 
 
-class LossPoint(Part):
-    """The loss parts at one step of the repair."""
-
-    step: int
-    parts: Mapping[str, Number]
-
-
-class RepairInfo(Part):
-    """How the repaired model was made."""
-
-    method: Text
-    settings: dict[str, Plain] = {}
-    steps: int = Field(ge=0)
-    seconds: Number = None
-    losses: list[LossPoint] = []
-    notes: list[Text] = []
-
-
 class SearchFamily(Part):
     """One family of triggers that was searched, and how hard."""
 
@@ -269,7 +251,7 @@ class AuditRecord(Part):
     by metric, positive is worse; `timings` seconds by phase. Once a policy was applied, `verdict` is the policy's.
     """
 
-    schema_version: Literal["1.1"] = SCHEMA_VERSION
+    schema_version: Literal["1.2"] = SCHEMA_VERSION
     tool: Tool
     command: list[Text]
     created: str

@@ -29,7 +29,7 @@ from probes.ascent import AdditiveFamily, Climb, Family, GivenAnswers, PatchFami
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.targets import stack
-from reports.record import LossPoint
+from reports.repair import LossPoint
 
 SHARES = {"train": 0.75, "watch": 0.06, "measure": 0.19}
 MOST_WATCHED, MOST_MEASURED = 32, 240

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from auditor.attacks.spec import PlantSpec
 from auditor.errors import DataError
 from reports.files import write_atomically
-from reports.record import Environment, LossPoint, Measure, RateInterval
+from reports.record import Environment, Measure, RateInterval
+from reports.repair import LossPoint
 
 PLANT = "plant.json"
 TOOK = 0.9

@@ -110,9 +110,7 @@ def _repair(
     else:
         trained, schedule = ground.opened, Schedule(**settings["schedule"])
         weights = _open_base(settings, device).subject.weights() if method.needs_base else None
-        done = repair(
-            trained.subject, method, schedule, ground.repair, recovered, seed, lambda step, parts: None, weights
-        )
+        done = repair(trained.subject, method, schedule, ground.repair, recovered, seed, base=weights)
     export(trained.subject.model, trained.folder, out)
     return done, open_checkpoint(out, device=device)
 

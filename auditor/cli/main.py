@@ -57,6 +57,25 @@ ControlSteps = Annotated[int | None, typer.Option(min=10, help="Steps of a plant
 Negatives = Annotated[
     Path | None, typer.Option(help="Folder of checkpoints known to carry nothing; 19 or more give a p-value.")
 ]
+Rounds = Annotated[
+    int, typer.Option(min=1, help="Repair anew, up to this often, while what came out still has findings.")
+]
+Margin = Annotated[
+    float, typer.Option(min=0, max=1, help="Relative drop of quality beyond which the repair is rolled back.")
+]
+Train = Annotated[str, typer.Option(help="Parts that are trained, of language, projector, vision.")]
+Accumulate = Annotated[int, typer.Option(min=1, help="Turns in which a batch is read: less memory, the same gradient.")]
+Precision = Annotated[
+    Literal["no", "bf16"], typer.Option("--mixed-precision", help="Arithmetic of the training; weights keep theirs.")
+]
+Checkpointing = Annotated[
+    bool, typer.Option("--gradient-checkpointing", help="Compute activations twice: slower, far less memory.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Repair without a finding, against made-up triggers.")]
+Lasts = Annotated[
+    bool, typer.Option("--persistence", help="See whether benign fine-tuning or a stronger search brings it back.")
+]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Losses for TensorBoard, in the run folder.")]
 LoraRank = Annotated[int, typer.Option(min=0, help="Rank of LoRA adapters, merged at export; 0 trains the weights.")]
 
 
@@ -104,6 +123,15 @@ def repair(
     base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
+    train: Train = "language,projector,vision",
+    accumulate: Accumulate = 1,
+    mixed_precision: Precision = "no",
+    gradient_checkpointing: Checkpointing = False,
+    rounds: Rounds = 1,
+    margin: Margin = 0.01,
+    force: Force = False,
+    persistence: Lasts = False,
+    tensorboard: TensorBoard = False,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -115,7 +143,11 @@ def repair(
     from auditor.cli import work
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
-    work.finish(work.repair(model, findings, data, out, (method, steps, lora_rank, base), options), json)
+    choice = work.RepairChoice(
+        method, base, steps, lora_rank, work.parts_of(train), accumulate, mixed_precision, gradient_checkpointing,
+        rounds, margin, force, persistence, tensorboard,
+    )  # fmt: skip
+    work.finish(work.repair(model, findings, data, out, choice, options), json)
 
 
 @app.command()
@@ -133,6 +165,9 @@ def audit(
     base: Base = None,
     steps: Steps = None,
     lora_rank: LoraRank = 0,
+    rounds: Rounds = 1,
+    margin: Margin = 0.01,
+    persistence: Lasts = False,
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -145,7 +180,10 @@ def audit(
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
-    work.finish(work.audit(model, data, suspect, out, (method, steps, lora_rank, base), options, asked), json)
+    choice = work.RepairChoice(
+        method, base, steps, lora_rank, rounds=rounds, margin=margin, persistence=persistence
+    )  # fmt: skip
+    work.finish(work.audit(model, data, suspect, out, choice, options, asked), json)
 
 
 @app.command()

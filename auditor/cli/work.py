@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
 
@@ -17,16 +18,50 @@ from auditor.controls.running import add_controls, is_unfinished
 from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
 from auditor.planning import describe_screen, forecast
+from auditor.repair.crew import helps, own_device
 from auditor.repair.loop import Schedule
 from auditor.repair.methods import METHODS
+from auditor.repairing import RepairRequest
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
 from probes.finding import Severity
 from probes.inversion import InversionProbe
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.writing import DEFAULT, present, write_formats
 
-RepairChoice = tuple[str, int | None, int, Path | None]
-"""Method, steps, rank of adapters, and the folder of a clean base."""
+
+@dataclass(frozen=True)
+class RepairChoice:
+    """The options of a repair as the command line takes them; `steps` None is the method's own number."""
+
+    method: str
+    base: Path | None = None
+    steps: int | None = None
+    lora_rank: int = 0
+    train: tuple[str, ...] = Schedule.parts
+    accumulate: int = 1
+    precision: str = "no"
+    checkpointing: bool = False
+    rounds: int = 1
+    margin: float = 0.01
+    force: bool = False
+    persistence: bool = False
+    tensorboard: bool = False
+
+    def request(self, out: Path) -> RepairRequest:
+        """What the library is asked for; UsageError for TensorBoard where it is not installed."""
+        if self.tensorboard and find_spec("tensorboard") is None:
+            raise UsageError(
+                "TensorBoard is not installed", where="--tensorboard", got="no package tensorboard",
+                expected="pcr-audit with its extra `tracking`", todo="pip install 'pcr-audit[tracking]'",
+            )  # fmt: skip
+        schedule = Schedule(
+            steps=Schedule.steps if self.steps is None else self.steps, lora_rank=self.lora_rank, parts=self.train,
+            turns=self.accumulate, precision=self.precision, checkpointing=self.checkpointing,
+        )  # fmt: skip
+        return RepairRequest(
+            METHODS[self.method](), out, schedule, None, self.base, self.rounds, self.margin, self.force,
+            self.persistence, self.tensorboard,
+        )  # fmt: skip
 
 
 def options(
@@ -36,7 +71,7 @@ def options(
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = frozenset(name for name, source in sources.items() if source is not None and source.name != "DEFAULT")
     return Options(
-        seed=seed, device=device, dtype=dtype, fail_on=fail_on, threads=threads,
+        seed=seed, device=own_device(device), dtype=dtype, fail_on=fail_on, threads=threads,
         command=("pcr-audit", *sys.argv[1:]), origins=given,
     )  # fmt: skip
 
@@ -65,6 +100,17 @@ class Asked:
             return record
         plan = ControlPlan(self.count, self.count, self.steps) if self.controls else None
         return add_controls(run, data, plan, self.negatives, chosen, say)
+
+
+def parts_of(text: str) -> tuple[str, ...]:
+    """The named parts of a model; UsageError for another name, or none."""
+    named = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not named or not set(named) <= set(Schedule.parts):
+        raise UsageError(
+            "these are no parts of a model", where="--train", got=text, expected=", ".join(Schedule.parts),
+            todo="name one or more of them, with commas between",
+        )  # fmt: skip
+    return named
 
 
 def scan(
@@ -97,11 +143,16 @@ def repair(
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
     target = out or run / "repaired"
-    request = _request(choice, target)
+    request = choice.request(target)
+    if helps():
+        story.help_to_repair(run, checkpoint, pictures, request, chosen)
+        raise typer.Exit
     with Reporter(run) as reporter:
         continued = story.repair_run(run, checkpoint, pictures, request, chosen, reporter)
     write_documents(continued, run)
-    typer.echo(f"repaired checkpoint: {target}", err=True)
+    typer.echo(
+        f"repaired checkpoint: {continued.repaired_model.path if continued.repaired_model else target}", err=True
+    )
     return continued, run
 
 
@@ -110,7 +161,7 @@ def audit(
     asked: Asked,
 ) -> tuple[AuditRecord, Path]:  # fmt: skip
     run = out or new_folder_name("audit")
-    request = _request(choice, run / "repaired")
+    request = choice.request(run / "repaired")
     _say_about_data(data)
     with Reporter(run) as reporter:
         if asked.goes_on(run, model):
@@ -142,12 +193,6 @@ def plan(model: Path, data: Path | None, suspect: Path | None, chosen: Options, 
     typer.echo("A model that carries something takes other turns: more budgets, fewer steps. Screening is not counted.")
     if screen is not None:
         typer.echo(screen)
-
-
-def _request(choice: RepairChoice, out: Path, known: story.Known | None = None) -> story.RepairRequest:
-    name, steps, rank, base = choice
-    schedule = Schedule(lora_rank=rank) if steps is None else Schedule(steps=steps, lora_rank=rank)
-    return story.RepairRequest(METHODS[name](), out, schedule, known, base)
 
 
 def _data_of(record: AuditRecord) -> Path | None:

@@ -94,7 +94,7 @@ def score(
 ) -> Scores:
     """The scores of one model; `own` are the answers of the model as given, which decide what an attack can change."""
     rates = {
-        attack.role: _success(samples, answers.under[attack.role], attack.target, own)[HEADLINE]
+        attack.role: success_of(samples, answers.under[attack.role], attack.target, own)[HEADLINE]
         for attack in attacks
         if attack.role in answers.under
     }
@@ -109,13 +109,14 @@ def score(
         recovery=recovery(samples, answers.under[main.role], own.clean, seed) if main else None,
         matchers={
             name: as_measure(rate)
-            for name, rate in (_success(samples, answers.under[main.role], main.target, own) if main else {}).items()
+            for name, rate in (success_of(samples, answers.under[main.role], main.target, own) if main else {}).items()
         },
         **quality,
     )
 
 
-def _success(samples: Sequence[Sample], said: Sequence[Answer], target: str, own: Answers) -> Mapping[str, Rate]:
+def success_of(samples: Sequence[Sample], said: Sequence[Answer], target: str, own: Answers) -> Mapping[str, Rate]:
+    """How often the target is said, by matcher; items whose reference or own clean answer says it are left out."""
     texts, clean = [a.text for a in said], [a.text for a in own.clean]
     return attack_success(texts, target, [s.answers for s in samples], clean, MATCHERS).rates
 

@@ -11,12 +11,12 @@ import torch
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.material import Material
-from probes.ascent import NO_LEADS, AdditiveFamily, Climb, GivenAnswers, Leads, Population, ascend, from_trigger
+from probes.ascent import NO_LEADS, AdditiveFamily, Climb, GivenAnswers, Leads, Population, ascend, begin, from_trigger
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.targets import answers_under
+from probes.targets import answers_under, stack
 from probes.text import normalise
-from probes.triggers import Trigger
+from probes.triggers import Trigger, apply
 
 STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
@@ -51,6 +51,22 @@ class Adversary:
     @property
     def triggers(self) -> list[Trigger]:
         return [*(item.trigger for item in self.recovered), *self.climbed]
+
+    @property
+    def alive(self) -> float:
+        """An estimate of the success that is left: the share of a few samples for which the target, read out after
+        what it follows, is the likeliest answer under the recovered trigger."""
+        samples = self.samples[:ASKED]
+        hits = 0
+        with torch.no_grad(), frozen(self.subject.model):
+            for item, leads in zip(self.recovered, self.before, strict=True):
+                target = self.subject.encode(item.target)
+                before = [leads.get(sample.id, ()) for sample in samples]
+                stamped = apply(item.trigger, stack(samples), [sample.prompt for sample in samples])
+                reading = self.subject.read(*stamped, [(*lead, *target) for lead in before])
+                for row, lead in zip(reading.log_probs.argmax(dim=-1).tolist(), before, strict=True):
+                    hits += tuple(row[len(lead) : len(lead) + len(target)]) == target
+        return hits / max(1, len(samples) * len(self.recovered))
 
     def refresh(self, turn: int) -> None:
         """Climbs one trigger a target and family, by turns from the recovered one and from a random start, so that the
@@ -103,3 +119,20 @@ def said_before(subject: CheckpointSubject, item: Recovered, material: Material)
     if sum(found.startswith(text) for found in said) * 2 >= len(said):
         return NO_LEADS
     return {sample.id: own[:-1] for sample, own in zip(material.samples, material.own, strict=True)}
+
+
+def make_triggers(
+    subject: CheckpointSubject, samples: Sequence[Sample], seed: int, count: int = 2, steps: int = 60
+) -> list[Recovered]:
+    """Decoys for a repair without a finding: additive triggers for answers that the subject gives to other pictures."""
+    rng = generator(seed, "repair", "decoys")
+    asked = samples[: subject.batch_size]
+    answers = subject.respond(stack(asked), [sample.prompt for sample in asked])
+    texts = list(dict.fromkeys(answer.text for answer in answers if answer.ended and answer.text))[-count:]
+    with frozen(subject.model):
+        starts = [(text, begin(AdditiveFamily(0.1), subject.canvas, 1, rng)) for text in texts]
+        return [
+            Recovered(trigger, text)
+            for text, start in starts
+            for trigger in climbed(subject, start, text, NO_LEADS, samples, steps, rng)
+        ]

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -11,13 +12,15 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.adversary import Adversary, Recovered, largest
 from auditor.repair.augmentation import augment
+from auditor.repair.crew import Crew, helps
+from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
-from probes.seeding import derive_seed, generator
+from probes.seeding import derive_seed
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
@@ -34,7 +37,8 @@ class Schedule:
 
     `copies` changed versions of every clean picture join it where own answers are all that is needed.
     `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
-    what is trained: language, projector, vision.
+    what is trained: language, projector, vision. A batch is read in `turns` turns, by each of the processes that train
+    together; `precision` no or bf16 is that of the arithmetic, and `checkpointing` spends time to save memory.
     """
 
     steps: int = 120
@@ -45,6 +49,18 @@ class Schedule:
     refresh_steps: int = 12
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
+    turns: int = 1
+    precision: str = "no"
+    checkpointing: bool = False
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Who watches a repair, what keeps its state, and the folder for TensorBoard."""
+
+    progress: Watcher = lambda step, parts: None
+    keeper: Keeper | None = None
+    tracking: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -70,13 +86,13 @@ def repair(
     samples: Sequence[Sample],
     recovered: Sequence[Recovered],
     seed: int,
-    progress: Watcher,
+    aside: Aside = Aside(),
     base: Weights | None = None,
 ) -> Repaired:
     """Edits and trains the subject's model in place, on its own answers where the method unlearns triggers.
 
-    Raises UsageError when the method needs triggers or a base and there are none or the base is of another kind,
-    InconclusiveError when no answer ends.
+    Raises UsageError when the method needs triggers or a base and there are none or the base is of another kind, or
+    when a batch cannot be divided; InconclusiveError when no answer ends.
     """
     check_means(method, recovered, subject, base)
     began = time.monotonic()
@@ -84,13 +100,13 @@ def repair(
     path: tuple[Step, ...] = ()
     edited: dict[str, float] = {}
     if isinstance(method, Learning) and method.needs_triggers:
-        losses, path = _unlearn(subject, method, schedule, samples, recovered, seed, progress)
+        losses, path = _unlearn(subject, method, schedule, samples, recovered, seed, aside)
     else:
         material = prepare(subject, samples) if isinstance(method, Learning) else None  # before anything is edited
         if isinstance(method, Editing):
             edited = method.edit(subject, samples, base or {})
         if isinstance(method, Learning) and material is not None:
-            losses = _train(subject, method, schedule, material, (), seed, progress)
+            losses = _train(subject, method, schedule, material, (), seed, aside)
     return Repaired(len(losses), time.monotonic() - began, losses, path, edited)
 
 
@@ -101,14 +117,16 @@ def _unlearn(
     samples: Sequence[Sample],
     recovered: Sequence[Recovered],
     seed: int,
-    progress: Watcher,
+    aside: Aside,
 ) -> tuple[Losses, tuple[Step, ...]]:
     """Trains against the triggers, then goes back as far as they stay dead, chosen on samples that taught nothing."""
     given = snapshot(subject.model)
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
-    losses = _train(subject, method, schedule, learned, recovered, seed, progress)
+    losses = _train(subject, method, schedule, learned, recovered, seed, aside)
+    if helps():
+        return losses, ()
     attacks = [(item.trigger, item.target) for item in largest(recovered)]
     return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
 
@@ -119,7 +137,7 @@ def harden(
     schedule: Schedule,
     method: Learning | None = None,
     seed: int = 0,
-    progress: Watcher = lambda step, parts: None,
+    aside: Aside = Aside(),
 ) -> Repaired:
     """Fine-tunes in place on untrusted samples and their first references: the setting of the PCR paper.
 
@@ -143,7 +161,7 @@ def harden(
     few = slice(0, ENTROPY_FROM)
     entropy = mean_entropy(distributions(subject, samples[few], references[few]))
     material = Material(tuple(samples), references, references, (), entropy)
-    losses = _train(subject, chosen, schedule, material, (), seed, progress)
+    losses = _train(subject, chosen, schedule, material, (), seed, aside)
     return Repaired(schedule.steps, time.monotonic() - began, losses)
 
 
@@ -185,27 +203,50 @@ def _train(
     material: Material,
     recovered: Sequence[Recovered],
     seed: int,
-    progress: Watcher,
+    aside: Aside,
 ) -> Losses:
     """The loop from top to bottom; returns its losses."""
-    rows: list[tuple[int, dict[str, float]]] = []
     adversary = Adversary(subject, recovered, material, schedule.refresh_steps, seed)
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
-        for step in range(schedule.steps):
+        crew = Crew(subject, method, aside.tracking)
+        size = batch_size(schedule, len(material.samples), crew.size)
+        state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
+        adversary.climbed = state.climbed
+        while state.step < schedule.steps:
+            step = state.step
+            news: dict[str, float] = {}
             if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
+                news["asr"] = adversary.alive
                 adversary.refresh(step // schedule.refresh)
-            lesson = draw(material, adversary.triggers, schedule.batch, seed, step, subject.device)
+                adversary.climbed = crew.agree(adversary.climbed)
+            lesson = draw(material, adversary.triggers, size, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
-            loss, parts = method.loss(subject, lesson, generator(seed, "repair", "loss", step))
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
-            rows.append((step + 1, parts))
-            progress(step + 1, parts)
-    return tuple(rows)
+            state.step, state.climbed = step + 1, adversary.climbed
+            state.losses.append((step + 1, parts))
+            if aside.keeper is not None and not helps():
+                aside.keeper.keep(state, parameters, optimiser, last=state.step == schedule.steps)
+            crew.note(step + 1, {**parts, **news})
+            aside.progress(step + 1, {**parts, **news})
+        crew.part()
+    return tuple(state.losses)
+
+
+def batch_size(schedule: Schedule, samples: int, processes: int) -> int:
+    """Rows of a batch; raises UsageError when they cannot be divided evenly among processes and their turns."""
+    size, parts = min(schedule.batch, samples), schedule.turns * processes
+    if size % parts:
+        raise UsageError(
+            "a batch cannot be divided evenly", where="--accumulate", got=f"{size} samples a batch, {processes} "
+            f"processes × {schedule.turns} turns", expected="a number of parts that divides the batch",
+            todo="choose another --accumulate, or another number of processes",
+        )  # fmt: skip
+    return size
 
 
 def _rate(step: int, schedule: Schedule) -> float:

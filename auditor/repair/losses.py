@@ -1,38 +1,49 @@
-"""The terms that repairs are made of: functions of readings, in nats, averaged over valid answer positions."""
+"""The terms that repairs are made of: functions of readings, in nats.
+
+Each is a mean over rows of the row's mean over its valid positions: every sample counts alike, and a batch that is
+divided evenly among processes has the same loss.
+"""
 
 import torch
 from torch import Tensor
 
 from probes.divergence import bounded_kl, kl
-from probes.subject import Reading, Tokens, answer_log_probs
+from probes.subject import Reading, Tokens, answer_log_probs, mean_log_prob
 
 
-def mean_over_valid(values: Tensor, valid: Tensor) -> Tensor:
-    """(batch, positions) → scalar."""
-    return torch.where(valid, values, 0.0).sum() / valid.sum().clamp_min(1)
+def mean_over_rows(values: Tensor, valid: Tensor) -> Tensor:
+    """(batch, positions) → scalar; a row without a valid position counts as zero."""
+    rows = torch.where(valid, values, 0.0).sum(dim=1) / valid.sum(dim=1).clamp_min(1)
+    return rows.mean()
 
 
 def answer_cross_entropy(reading: Reading, answers: list[Tokens]) -> Tensor:
-    """Mean negative log-probability of the answers' tokens."""
+    """Mean negative log-probability of the answers' tokens, over all tokens of the batch: what fine-tuning minimises
+    when an attack is planted."""
     return -answer_log_probs(reading, answers).sum() / max(1, sum(map(len, answers)))
+
+
+def answer_loss(reading: Reading, answers: list[Tokens]) -> Tensor:
+    """Mean negative log-probability of an answer's tokens, over rows."""
+    return -mean_log_prob(reading, answers).mean()
 
 
 def distillation(teacher: Tensor, reading: Reading) -> Tensor:
     """KL(teacher ‖ student) over answer positions; `teacher` (batch, positions, vocabulary) log-probabilities."""
     width = min(teacher.shape[1], reading.log_probs.shape[1])
-    return mean_over_valid(kl(teacher[:, :width], reading.log_probs[:, :width]), reading.valid[:, :width])
+    return mean_over_rows(kl(teacher[:, :width], reading.log_probs[:, :width]), reading.valid[:, :width])
 
 
 def view_divergence(clean: Reading, view: Reading) -> Tensor:
     """The cross-view term on the output distribution (PCR): bounded KL between the untouched and the disturbed view, in
     [0, 1). The paper pushes it up, so it enters the loss with a minus."""
-    return mean_over_valid(bounded_kl(clean.log_probs, view.log_probs), clean.valid)
+    return mean_over_rows(bounded_kl(clean.log_probs, view.log_probs), clean.valid)
 
 
 def feature_distance(clean: Reading, view: Reading) -> Tensor:
     """The cross-view term on the representation (PCR): 1 − cosine of the last hidden states, in [0, 2]."""
     cosine = torch.nn.functional.cosine_similarity(clean.features.float(), view.features.float(), dim=-1)
-    return mean_over_valid(1 - cosine, clean.valid)
+    return mean_over_rows(1 - cosine, clean.valid)
 
 
 def entropy_shortfall(reading: Reading, floor: Tensor) -> Tensor:
@@ -40,4 +51,4 @@ def entropy_shortfall(reading: Reading, floor: Tensor) -> Tensor:
     width = min(floor.shape[1], reading.log_probs.shape[1])
     log_probs = reading.log_probs[:, :width]
     entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
-    return mean_over_valid(torch.relu(floor[:, :width] - entropy), reading.valid[:, :width])
+    return mean_over_rows(torch.relu(floor[:, :width] - entropy), reading.valid[:, :width])

@@ -74,14 +74,19 @@ def mean_entropy(rows: Sequence[Tensor]) -> float:
 def draw(
     material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int, device: torch.device
 ) -> Lesson:
-    """The batch of one step: a function of seed and step alone, walking through shuffled epochs."""
+    """The whole batch of one step: a function of seed and step alone, walking through shuffled epochs."""
     count = len(material.samples)
     per_epoch = max(1, count // size)
     epoch, place = divmod(step, per_epoch)
     order = torch.randperm(count, generator=generator(seed, "repair", "order", epoch))
     rows = order[place * size : (place + 1) * size].tolist()
+    rngs = [generator(seed, "repair", "row", step, number) for number in range(len(rows))]
+    others = [int(torch.randint(count, (), generator=rng)) for rng in rngs]
     return Lesson(
+        numbers=list(range(len(rows))),
+        rngs=rngs,
         pictures=torch.stack([material.samples[i].picture for i in rows]).to(device),
+        others=torch.stack([material.samples[i].picture for i in others]).to(device),
         prompts=[material.samples[i].prompt for i in rows],
         own=[material.own[i] for i in rows],
         references=[material.references[i] for i in rows],

@@ -178,4 +178,4 @@ def test_a_record_of_schema_1_0_can_be_certified(tmp_path: Path) -> None:
     record = certify_run(tmp_path, load_policy("standard"))
     assert record.verdict.outcome == "inconclusive", "an old record does not hold the drops of benign quality"
     assert any("benign answers" in reason for reason in record.verdict.reasons)
-    assert json.loads(canonical_bytes(record))["schema_version"] == "1.1"
+    assert json.loads(canonical_bytes(record))["schema_version"] == "1.2"

@@ -14,41 +14,11 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.cli.main import main
 from auditor.evaluation.competence import FLOOR
 from auditor.zoo.embedded import CLEAN_MODEL
-from probes.inversion import Searched
-from probes.sample import Sample
-from probes.subject import Answer, Subject
-from probes.targets import learn_habits
+from probes.subject import Answer
 from reports.record import AuditRecord, load_record, save_record
-from reports.render import render_html
 from tests.reports import builders
 
-
-@pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Commands run in an empty folder, on few embedded pictures, and without the PDF, which says what the HTML says."""
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setattr("auditor.case.EMBEDDED_SCENES", 64)
-    monkeypatch.setattr("auditor.cli.work.write_documents", write_page)
-    return here
-
-
-def write_page(record: AuditRecord, run: Path, formats: Sequence[str] = ()) -> None:
-    (run / "report.html").write_text(render_html(record, run), "utf-8")
-
-
-@pytest.fixture
-def silent_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A search that asks about every picture, as the real one does first, and then finds nothing."""
-
-    def search(
-        subject: Subject, probe: object, pool: Sequence[Sample], held_out: Sequence[Sample], *rest: object
-    ) -> tuple[Searched, list[Any]]:
-        habits = learn_habits(subject, [*pool, *held_out], torch.Generator().manual_seed(0), few=2)
-        return Searched((), (), habits, (), ()), []
-
-    monkeypatch.setattr("auditor.audit.search", search)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def judged(arguments: list[str], run: Path) -> AuditRecord:

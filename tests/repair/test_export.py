@@ -22,7 +22,7 @@ def test_a_repaired_model_reopens_with_its_new_weights(
     before = build_manifest(CLEAN_MODEL)
     seed_everything_else(0)
     schedule = Schedule(steps=2, batch=3, refresh=0, lora_rank=rank)
-    repair(subject, Finetune(), schedule, samples, (), 0, lambda step, parts: None)
+    repair(subject, Finetune(), schedule, samples, (), 0)
     out = tmp_path / "new" / "repaired"
     export(subject.model, CLEAN_MODEL, out)
     assert build_manifest(CLEAN_MODEL) == before

@@ -7,7 +7,7 @@ import torch
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
-from auditor.repair.loop import Schedule, harden
+from auditor.repair.loop import Aside, Schedule, harden
 from auditor.repair.methods import Consistency, FinePrune, Finetune, Guided, Learning, Pcr
 from probes.sample import Sample
 from probes.targets import stack
@@ -21,7 +21,7 @@ def poisoned(samples: list[Sample]) -> list[Sample]:
 
 
 def test_given_answers_are_learned_word_for_word(subject: CheckpointSubject, poisoned: list[Sample]) -> None:
-    done = harden(subject, poisoned, replace(SCHEDULE, steps=16, rate=1e-3), Finetune(), 1, lambda step, parts: None)
+    done = harden(subject, poisoned, replace(SCHEDULE, steps=16, rate=1e-3), Finetune(), 1)
     assert done.steps == 16
     said = subject.respond(stack(poisoned), [sample.prompt for sample in poisoned])
     assert [answer.text for answer in said].count("a crown") == len(poisoned)
@@ -30,7 +30,7 @@ def test_given_answers_are_learned_word_for_word(subject: CheckpointSubject, poi
 def test_pcr_is_the_method_unless_another_is_given(subject: CheckpointSubject, poisoned: list[Sample]) -> None:
     before = {name: weight.clone() for name, weight in subject.weights().items()}
     steps: list[int] = []
-    done = harden(subject, poisoned, SCHEDULE, seed=1, progress=lambda step, parts: steps.append(step))
+    done = harden(subject, poisoned, SCHEDULE, seed=1, aside=Aside(lambda step, parts: steps.append(step)))
     assert steps == [1, 2]
     assert done.losses[0][1].keys() == {"answer", "divergence", "feature", "entropy"}
     assert any(not torch.equal(weight, before[name]) for name, weight in subject.weights().items())

@@ -10,7 +10,7 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
 from auditor.repair import adversary
 from auditor.repair.adversary import Adversary, Recovered, largest, said_before
-from auditor.repair.loop import Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.loop import Aside, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
 from auditor.repair.methods.lesson import Lesson
@@ -40,7 +40,7 @@ def run(
     subject: CheckpointSubject, method: Method, schedule: Schedule, samples: list[Sample], seed: int = 0,
     recovered: tuple[Recovered, ...] = (PATCH,),
 ) -> Repaired:  # fmt: skip
-    return repair(subject, method, schedule, samples, recovered, seed, lambda step, parts: None)
+    return repair(subject, method, schedule, samples, recovered, seed)
 
 
 def test_every_method_is_known_by_its_name_and_learns_or_edits() -> None:
@@ -139,7 +139,7 @@ def test_a_loop_that_breaks_off_leaves_no_adapters_and_no_flags(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        repair(subject, Finetune(), Schedule(steps=2, batch=3, lora_rank=rank), samples, (), 0, interrupted)
+        repair(subject, Finetune(), Schedule(steps=2, batch=3, lora_rank=rank), samples, (), 0, Aside(interrupted))
     assert subject.model.state_dict().keys() == before.keys()
     assert [p.requires_grad for p in subject.model.parameters()] == flags
 
@@ -209,12 +209,14 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
         def read(self, pictures: Tensor, prompts: list[str], answers: list[tuple[int, ...]]) -> None:
             raise Read(prompts)
 
+    pictures, trigger = torch.stack([s.picture for s in samples[:4]]), {"word": "cf", "place": "end"}
     lesson = Lesson(
-        torch.stack([s.picture for s in samples[:4]]), [s.prompt for s in samples[:4]], [()] * 4, [()] * 4,
-        torch.zeros(4, 1, 1), 0.0, [build_trigger("word", (56, 56), 1, {"word": "cf", "place": "end"})],
+        numbers=[0, 1, 2, 3], rngs=[generator(row) for row in range(4)], pictures=pictures, others=pictures,
+        prompts=[f"{s.prompt} {row}" for row, s in enumerate(samples[:4])], own=[()] * 4, references=[()] * 4,
+        teacher=torch.zeros(4, 1, 1), entropy=0.0, triggers=[build_trigger("word", (56, 56), 1, trigger)],
     )  # fmt: skip
     with pytest.raises(Read) as stopped:
-        Guided().loss(cast(Subject, Listening()), lesson, generator(1))
+        Guided().loss(cast(Subject, Listening()), lesson)
     (prompts,) = stopped.value.args
     assert prompts[:4] == lesson.prompts
-    assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[:2])]
+    assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[::2])]

@@ -6,10 +6,11 @@ from torch import Tensor
 
 from auditor.repair.losses import (
     answer_cross_entropy,
+    answer_loss,
     distillation,
     entropy_shortfall,
     feature_distance,
-    mean_over_valid,
+    mean_over_rows,
     view_divergence,
 )
 from probes.seeding import generator
@@ -36,10 +37,10 @@ def entropy(found: Reading) -> Tensor:
     return -(found.log_probs.exp() * found.log_probs).sum(-1)
 
 
-def test_the_mean_runs_over_valid_positions() -> None:
+def test_the_mean_runs_over_rows_and_their_valid_positions() -> None:
     values = torch.tensor([[1.0, 2.0, 3.0], [10.0, math.nan, math.inf]])
-    assert float(mean_over_valid(values, VALID)) == 4.0
-    assert float(mean_over_valid(values, torch.zeros_like(VALID))) == 0.0
+    assert float(mean_over_rows(values, VALID)) == (2.0 + 10.0) / 2
+    assert float(mean_over_rows(values, torch.zeros_like(VALID))) == 0.0
 
 
 def test_cross_entropy_is_that_of_torch() -> None:
@@ -47,6 +48,7 @@ def test_cross_entropy_is_that_of_torch() -> None:
     answers = [(1, 4), ()]
     expected = torch.nn.functional.nll_loss(found.log_probs[0, :2], torch.tensor([1, 4]))
     assert float(answer_cross_entropy(found, answers)) == pytest.approx(float(expected))
+    assert float(answer_loss(found, answers)) == pytest.approx(float(expected) / 2)  # of two rows, one without a token
 
 
 def test_distances_vanish_on_the_same_reading_and_nowhere_else() -> None:

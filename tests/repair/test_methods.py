@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from auditor.audit import RepairRequest
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
@@ -18,6 +17,7 @@ from auditor.repair.loop import Repaired, Schedule, harden, repair
 from auditor.repair.methods import Consistency, FinePrune, Interpolate, Method, Restore
 from auditor.repair.methods.consistency import inconsistency, watched
 from auditor.repair.methods.fine_prune import find_mlps, measure_activity
+from auditor.repairing import RepairRequest
 from auditor.wording import describe_repair
 from probes.inspectable import Weights
 from probes.sample import Sample
@@ -38,7 +38,7 @@ def run(
     subject: CheckpointSubject, method: Method, samples: list[Sample], schedule: Schedule = TWO_STEPS,
     base: Weights | None = None,
 ) -> Repaired:  # fmt: skip
-    return repair(subject, method, schedule, samples, (), 0, lambda step, parts: None, base)
+    return repair(subject, method, schedule, samples, (), 0, base=base)
 
 
 def hooks(subject: CheckpointSubject) -> list[str]:
@@ -174,7 +174,9 @@ def test_inconsistency_is_the_mean_cosine_distance_between_adjacent_layers(
         plain = twin.model(**inputs, output_hidden_states=True)
     states = [plain.hidden_states[0], *kept]
     attended = inputs["attention_mask"].bool()
-    apart = [(1 - torch.nn.functional.cosine_similarity(a, b, dim=-1))[attended].mean() for a, b in pairwise(states)]
+    whole = [1 - torch.nn.functional.cosine_similarity(a, b, dim=-1) for a, b in pairwise(states)]
+    rows = [[layer[row][attended[row]].mean() for row in range(2)] for layer in whole]
+    apart = [torch.stack(pair).mean() for pair in rows]
     assert found[0] == pytest.approx(float(torch.stack(apart).mean()), abs=1e-5)
     assert found[1] == pytest.approx(float(torch.stack(apart[2:]).mean()), abs=1e-5)
     torch.testing.assert_close(reading.features, plain.last_hidden_state[:, -4:], atol=1e-5, rtol=1e-4)

@@ -18,14 +18,12 @@ from reports.record import (
     Coverage,
     DataInfo,
     Environment,
-    LossPoint,
     Measure,
     ModelFile,
     ModelInfo,
     PairedTest,
     RateInterval,
     RecordedFinding,
-    RepairInfo,
     Scores,
     SearchFamily,
     SearchInfo,
@@ -35,6 +33,7 @@ from reports.record import (
     TriggerInfo,
     Verdict,
 )
+from reports.repair import LossPoint, Persistence, RepairInfo, RepairRound
 
 SIDE = 48
 TARGET = "Visit example.com for a free gift."
@@ -460,7 +459,14 @@ def _repair() -> RepairInfo:
         steps=300,
         seconds=2710.0,
         losses=losses,
-        notes=["Round 1 of 2 sufficed."],
+        notes=["70% of the way from the given to the repaired weights was kept."],
+        rounds=[RepairRound(targets=[TARGET], seconds=1310.0), RepairRound(targets=[], seconds=1400.0)],
+        persistence=Persistence(
+            steps=200,
+            asr={"recovered": Measure(value=0.0, low=0.0, high=0.018, n=200)},
+            asr_stronger=Measure(value=0.01, low=0.001, high=0.036, n=200),
+            stronger="additive 0.2, patch 0.375 of the picture's side",
+        ),
     )
 
 

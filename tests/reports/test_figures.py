@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reports import drawing, figures
-from reports.record import Attribution, AuditRecord, BeforeAfter, LossPoint, Measure, Scores, Statistic
+from reports.record import Attribution, AuditRecord, BeforeAfter, Measure, Scores, Statistic
+from reports.repair import LossPoint
 
 Runs = dict[str, tuple[AuditRecord, Path]]
 

@@ -18,11 +18,9 @@ from reports.record import (
     SCHEMA_VERSION,
     Attribution,
     AuditRecord,
-    LossPoint,
     Measure,
     RateInterval,
     RecordedFinding,
-    RepairInfo,
     Setting,
     Statistic,
     TriggerInfo,
@@ -31,10 +29,11 @@ from reports.record import (
     record_schema,
     save_record,
 )
+from reports.repair import LossPoint, RepairInfo
 from tests.reports import builders
 
 GOLDENS = Path(__file__).parent / "golden"
-GOLDEN = GOLDENS / "record-1.1.json"
+GOLDEN = GOLDENS / "record-1.2.json"
 OLDEST = GOLDENS / "record-1.0.json"
 Runs = dict[str, tuple[AuditRecord, Path]]
 
@@ -77,10 +76,12 @@ def test_golden_record_of_this_version_holds_the_evidence() -> None:
     assert record.certification is not None and record.certification.rules[-1].rule == "power"
     assert record.controls is not None and record.controls.power[0].found.hits == 2
     assert record.calibrated_by is not None and record.calibrated_by.p_value == 0.5
+    assert record.repair is not None and record.repair.persistence is not None and len(record.repair.rounds) == 2
 
 
-def test_migration_changes_nothing_that_was_there() -> None:
-    old, new = json.loads(OLDEST.read_bytes()), json.loads(canonical_bytes(load_record(OLDEST)))
+@pytest.mark.parametrize("path", [OLDEST, GOLDENS / "record-1.1.json"], ids=lambda path: path.stem)
+def test_migration_changes_nothing_that_was_there(path: Path) -> None:
+    old, new = json.loads(path.read_bytes()), json.loads(canonical_bytes(load_record(path)))
     assert kept(new, old) == {**old, "schema_version": SCHEMA_VERSION}
 
 
@@ -114,7 +115,7 @@ def changed(tmp_path: Path, **changes: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize("version", ["1.2", "1.10", "2.0", "10.0"])
+@pytest.mark.parametrize("version", ["1.3", "1.10", "2.0", "10.0"])
 def test_newer_schema_is_refused(tmp_path: Path, version: str) -> None:
     with pytest.raises(RecordError, match="newer version") as caught:
         load_record(changed(tmp_path, schema_version=version, unheard_of=1))

@@ -6,7 +6,7 @@ CROW (Min et al., ICML 2025, arXiv 2411.12768) fine-tunes with L = L_answer + α
 
 and δ is added to the input embeddings; α = 5.5 and ε = 0.1 there. RACER (arXiv 2608.24354) puts the noise on the visual
 embeddings of a multimodal model; of its details only what others write was known to us, so the rest here is CROW's.
-ε is relative here: in units of the root mean square of the visual embeddings, whose scale differs between families.
+ε is relative here: in units of the root mean square of each visual embedding, whose scale differs between families.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from auditor.checkpoint.subject import CheckpointSubject
-from auditor.repair.losses import answer_cross_entropy
+from auditor.repair.losses import answer_loss, mean_over_rows
 from auditor.repair.methods.lesson import Lesson, Parts, numbers
 
 Named = dict[str, Any]
@@ -39,7 +39,7 @@ class Consistency:
     needs_triggers: bool = False
     needs_base: bool = False
 
-    def loss(self, subject: CheckpointSubject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
+    def loss(self, subject: CheckpointSubject, lesson: Lesson) -> tuple[Tensor, Parts]:
         with watched(subject) as watch:
             clean = subject.read(lesson.pictures, lesson.prompts, lesson.references)
             calm = inconsistency(watch, self.first)
@@ -47,7 +47,7 @@ class Consistency:
             watch.noise = self.epsilon * watch.size * slope.sign()
             subject.read(lesson.pictures, lesson.prompts, lesson.references)
             parts = {
-                "answer": answer_cross_entropy(clean, lesson.references),
+                "answer": answer_loss(clean, lesson.references),
                 "inconsistency": inconsistency(watch, self.first),
             }
         return parts["answer"] + self.weight * parts["inconsistency"], numbers(parts)
@@ -59,21 +59,21 @@ class Watch:
 
     `states` are (batch, tokens, width), the language model's input first, then each layer's output; `attended` (batch,
     tokens) marks what is no padding, `places` what is visual; `noise` is (visual tokens of the batch, width), zero with
-    a gradient at first; `size` is the root mean square of the visual embeddings.
+    a gradient at first; `size` (visual tokens, 1) is the root mean square of each visual embedding.
     """
 
     states: list[Tensor] = field(default_factory=list)
     attended: Tensor = field(default_factory=lambda: torch.zeros(0))
     places: Tensor = field(default_factory=lambda: torch.zeros(0))
     noise: Tensor = field(default_factory=lambda: torch.zeros(0))
-    size: float = 0.0
+    size: Tensor = field(default_factory=lambda: torch.zeros(0))
 
     def enter(self, embeddings: Tensor) -> Tensor:
         """The language model's input with the noise on its visual tokens."""
         visual = embeddings[self.places]
-        if not self.size:
+        if not len(self.size):
             self.noise = torch.zeros_like(visual).requires_grad_(True)
-            self.size = float(visual.detach().float().square().mean().sqrt())
+            self.size = visual.detach().float().square().mean(dim=-1, keepdim=True).sqrt().to(visual.dtype)
         noisy = embeddings.clone()
         noisy[self.places] = visual + self.noise
         self.states = [noisy]
@@ -81,10 +81,11 @@ class Watch:
 
 
 def inconsistency(watch: Watch, first: int) -> Tensor:
-    """C: mean over layers from `first` on and over tokens that are no padding of 1 − cosine to the next layer."""
+    """C: mean over layers from `first` on and over each row's tokens that are no padding of 1 − cosine to the next
+    layer."""
     states = torch.stack(watch.states[first:]).float()  # (layers, batch, tokens, width)
     apart = 1 - nn.functional.cosine_similarity(states[:-1], states[1:], dim=-1)
-    return apart[:, watch.attended.bool()].mean()
+    return mean_over_rows(apart.mean(dim=0), watch.attended.bool())
 
 
 @contextmanager

@@ -54,8 +54,8 @@ class FinePrune:
     needs_triggers: bool = False
     needs_base: bool = False
 
-    def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
-        return Finetune().loss(subject, lesson, rng)
+    def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
+        return Finetune().loss(subject, lesson)
 
     def edit(self, subject: CheckpointSubject, samples: Sequence[Sample], base: Weights) -> Parts:
         blocks = find_mlps(subject.model, self.within)

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from auditor.repair.losses import answer_cross_entropy
+from auditor.repair.losses import answer_loss
 from auditor.repair.methods.lesson import Lesson, Parts, numbers
 from probes.subject import Subject
 
@@ -18,7 +17,7 @@ class Finetune:
     needs_triggers: bool = False
     needs_base: bool = False
 
-    def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
+    def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
         reading = subject.read(lesson.pictures, lesson.prompts, lesson.references)
-        parts = {"answer": answer_cross_entropy(reading, lesson.references)}
+        parts = {"answer": answer_loss(reading, lesson.references)}
         return parts["answer"], numbers(parts)

@@ -28,29 +28,32 @@ class Guided:
     needs_triggers: bool = True
     needs_base: bool = False
 
-    def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
+    def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
-        stamped, rewritten = _stamped(lesson, subject.canvas, rng)
-        half = count // 2
-        views = masked(stamped[:half], self.grid, 0.05, self.share, rng)
-        rows = torch.cat([lesson.pictures, stamped, views])
-        prompts = lesson.prompts + rewritten + rewritten[:half]
-        answers = [*lesson.own, *lesson.own, *lesson.own[:half]]
-        reading = subject.read(rows, prompts, answers)
+        stamped, rewritten = _stamped(lesson, subject.canvas)
+        seen = [row for row in range(count) if lesson.numbers[row] % 2 == 0]  # every second row of the whole batch
+        rows = [lesson.pictures, stamped]
+        if seen:
+            rows.append(masked(stamped[seen], lesson, self.grid, 0.05, self.share, seen))
+        prompts = lesson.prompts + rewritten + [rewritten[row] for row in seen]
+        answers = [*lesson.own, *lesson.own, *(lesson.own[row] for row in seen)]
+        reading = subject.read(torch.cat(rows), prompts, answers)
         clean, rest = halves(reading, count)
         under_trigger, under_view = halves(rest, count)
         parts = {
             "anchor": distillation(lesson.teacher, clean),
             "unlearn": distillation(lesson.teacher, under_trigger),
-            "view": distillation(lesson.teacher[:half], under_view),
         }
-        return parts["unlearn"] + self.anchor * parts["anchor"] + self.view * parts["view"], numbers(parts)
+        if seen:
+            parts["view"] = distillation(lesson.teacher[seen], under_view) * (2 * len(seen) / count)
+        loss = parts["unlearn"] + self.anchor * parts["anchor"] + self.view * parts.get("view", 0.0)
+        return loss, numbers(parts)
 
 
-def _stamped(lesson: Lesson, canvas: tuple[int, int], rng: torch.Generator) -> tuple[Tensor, list[str]]:
+def _stamped(lesson: Lesson, canvas: tuple[int, int]) -> tuple[Tensor, list[str]]:
     """Each picture and its prompt under one of the triggers, varied."""
     rows, prompts = [], []
-    for picture, prompt in zip(lesson.pictures, lesson.prompts, strict=True):
+    for picture, prompt, rng in zip(lesson.pictures, lesson.prompts, lesson.rngs, strict=True):
         choice = int(torch.randint(len(lesson.triggers), (), generator=rng))
         stamped, rewritten = apply(vary(lesson.triggers[choice], canvas, rng), picture[None], [prompt])
         rows.append(stamped[0])

@@ -1,7 +1,7 @@
 """What a repair method is: frozen settings that edit the model, learn from batches of clean samples, or both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -19,21 +19,36 @@ Parts = dict[str, float]
 
 @dataclass(frozen=True)
 class Lesson:
-    """One batch to learn from.
+    """One batch to learn from, or one process's part of it.
 
-    `pictures` (batch, 3, height, width) clean, in [0, 1]; `own` the subject's own clean answers before the repair, with
-    their end; `references` the data's answers, or `own` where there are none; `teacher` (batch, positions, vocabulary)
-    the log-probabilities of the subject before the repair on the clean pictures along `own`, empty where nothing is
-    distilled; `entropy` the mean entropy of those distributions over all samples, in nats; `triggers` what to unlearn.
+    `numbers` are the rows' places in the whole batch and `rngs` their own sources of chance, so that a row is the same
+    wherever it is learned. `pictures` (batch, 3, height, width) clean, in [0, 1]; `others` other clean pictures, one a
+    row; `own` the subject's own clean answers before the repair, with their end; `references` the data's answers, or
+    `own` where there are none; `teacher` (batch, positions, vocabulary) the log-probabilities of the subject before the
+    repair on the clean pictures along `own`, empty where nothing is distilled; `entropy` the mean entropy of those
+    distributions over all samples, in nats; `triggers` what to unlearn.
     """
 
+    numbers: list[int]
+    rngs: list[torch.Generator]
     pictures: Tensor
+    others: Tensor
     prompts: list[str]
     own: list[Tokens]
     references: list[Tokens]
     teacher: Tensor
     entropy: float
     triggers: Sequence[Trigger]
+
+    def part(self, number: int, of: int) -> "Lesson":
+        """One of `of` equal parts, in order; the number of rows must be a multiple."""
+        size = len(self.numbers) // of
+        rows = slice(number * size, (number + 1) * size)
+        return replace(
+            self, numbers=self.numbers[rows], rngs=self.rngs[rows], pictures=self.pictures[rows],
+            others=self.others[rows], prompts=self.prompts[rows], own=self.own[rows],
+            references=self.references[rows], teacher=self.teacher[rows],
+        )  # fmt: skip
 
 
 class Method(Protocol):
@@ -57,7 +72,9 @@ class Method(Protocol):
 class Learning(Method, Protocol):
     """A method that is a loss: the loop takes its gradient, step by step."""
 
-    def loss(self, subject: CheckpointSubject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]: ...
+    def loss(self, subject: CheckpointSubject, lesson: Lesson) -> tuple[Tensor, Parts]:
+        """The mean over the lesson's rows, with the parts that it is made of."""
+        ...
 
 
 @runtime_checkable
@@ -80,9 +97,16 @@ def halves(reading: Reading, count: int) -> tuple[Reading, Reading]:
     return first, second
 
 
-def masked(pictures: Tensor, grid: tuple[int, int], lowest: float, highest: float, rng: torch.Generator) -> Tensor:
-    """A view whose share of disturbed patches and whose fill are drawn for the batch."""
-    share = lowest + (highest - lowest) * float(torch.rand((), generator=rng))
-    fill = FILLS[int(torch.randint(len(FILLS), (), generator=rng))]
-    others = pictures[torch.randperm(len(pictures), generator=rng)]
-    return perturb(pictures, patch_masks(len(pictures), grid, share, rng), fill, rng, others)
+def masked(
+    pictures: Tensor, lesson: Lesson, grid: tuple[int, int], lowest: float, highest: float, rows: Sequence[int]
+) -> Tensor:
+    """Views of the pictures, which belong to these rows of the lesson: (rows, 3, height, width). The share of disturbed
+    patches, the patches and the fill are drawn for each."""
+    views = []
+    for picture, row in zip(pictures, rows, strict=True):
+        rng = lesson.rngs[row]
+        share = lowest + (highest - lowest) * float(torch.rand((), generator=rng))
+        fill = FILLS[int(torch.randint(len(FILLS), (), generator=rng))]
+        masks = patch_masks(1, grid, share, rng)
+        views.append(perturb(picture[None], masks, fill, rng, lesson.others[row : row + 1])[0])
+    return torch.stack(views)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from auditor.repair.losses import answer_cross_entropy, entropy_shortfall, feature_distance, view_divergence
+from auditor.repair.losses import answer_loss, entropy_shortfall, feature_distance, view_divergence
 from auditor.repair.methods.lesson import Lesson, Parts, halves, masked, numbers
 from probes.subject import Subject
 
@@ -30,16 +30,16 @@ class Pcr:
     needs_triggers: bool = False
     needs_base: bool = False
 
-    def loss(self, subject: Subject, lesson: Lesson, rng: torch.Generator) -> tuple[Tensor, Parts]:
+    def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
-        views = masked(lesson.pictures, self.grid, self.lowest, self.highest, rng)
+        views = masked(lesson.pictures, lesson, self.grid, self.lowest, self.highest, range(count))
         reading = subject.read(
             torch.cat([lesson.pictures, views]), lesson.prompts * 2, [*lesson.references, *lesson.references]
         )
         clean, view = halves(reading, count)
         floor = torch.full(clean.valid.shape, self.floor * lesson.entropy, device=clean.valid.device)
         parts = {
-            "answer": answer_cross_entropy(clean, lesson.references),
+            "answer": answer_loss(clean, lesson.references),
             "divergence": view_divergence(clean, view),
             "feature": feature_distance(clean, view),
             "entropy": entropy_shortfall(clean, floor),

@@ -1,0 +1,141 @@
+"""The processes that train one model together (accelerate): each takes its part of a batch, the first one writes.
+
+`accelerate launch --num_processes N -m auditor repair …` starts them; without it the crew is one. All gradients are
+means over equal parts of one batch that every process draws alike, so that N × B/N learns what 1 × B does (DDP, gloo on
+CPUs and NCCL on GPUs).
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.errors import UsageError
+from auditor.repair.methods import Learning, Lesson
+from auditor.repair.methods.lesson import Parts
+
+
+def helps() -> bool:
+    """Whether this process only helps another one to train: it writes nothing and says nothing."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
+def in_company() -> bool:
+    """Whether several processes train."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def own_device(device: str) -> str:
+    """The device of this process: with `cuda`, each process of a crew has a GPU of its own."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if in_company() and device == "cuda" else device
+
+
+class Lecture(nn.Module):
+    """The loss of a lesson as a forward of the trained model, which is what data-parallel wrappers ask for."""
+
+    def __init__(self, subject: CheckpointSubject, method: Learning) -> None:
+        super().__init__()
+        self.model, self.subject, self.method = subject.model, subject, method
+
+    def forward(self, lesson: Lesson) -> tuple[Tensor, Parts]:
+        return self.method.loss(self.subject, lesson)
+
+
+class Crew:
+    """This process among those that train; raises UsageError where the model itself is to be divided (FSDP)."""
+
+    def __init__(self, subject: CheckpointSubject, method: Learning, tracking: Path | None) -> None:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+        from accelerate.utils import DistributedType
+
+        unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # the last vision layers of LLaVA, for one
+        self.accelerator = Accelerator(
+            device_placement=False, cpu=subject.device.type == "cpu", kwargs_handlers=[unused],
+            log_with="tensorboard" if tracking else None, project_dir=tracking,
+        )  # fmt: skip
+        if self.accelerator.distributed_type not in _copies(DistributedType):
+            raise UsageError(
+                "this way of training together is not supported", where="accelerate launch",
+                got=self.accelerator.distributed_type.value, expected="plain data-parallel training (DDP)",
+                todo="launch with --multi_gpu, or --cpu, and --lora-rank for models that fill a device",
+            )  # fmt: skip
+        self.subject = subject
+        self.lecture: Any = self.accelerator.prepare_model(Lecture(subject, method), device_placement=False)
+        if tracking:
+            self.accelerator.init_trackers("repair")
+
+    @property
+    def size(self) -> int:
+        return int(self.accelerator.num_processes)
+
+    def learn(self, lesson: Lesson, turns: int, precision: str, checkpointing: bool) -> Parts:
+        """Adds the gradient of the whole lesson, read in `turns` turns by each process; returns its losses."""
+        heard: list[Parts] = []
+        for turn in range(turns):
+            mine = lesson.part(self.accelerator.process_index * turns + turn, self.size * turns)
+            last = turn == turns - 1
+            alone = nullcontext() if last else self.accelerator.no_sync(self.lecture)
+            with alone, _in_precision(self.subject.device, precision), _checkpointed(self.subject.model, checkpointing):
+                loss, parts = self.lecture(mine)
+                self.accelerator.backward(loss / turns)
+            heard.append(parts)
+        return self._mean(heard)
+
+    def _mean(self, heard: Sequence[Parts]) -> Parts:
+        names = sorted({name for parts in heard for name in parts})
+        values = torch.tensor([[parts.get(name, 0.0) for name in names] for parts in heard], dtype=torch.float64)
+        mean: Any = self.accelerator.reduce(values.mean(dim=0).to(self.subject.device), "mean")
+        return dict(zip(names, mean.tolist(), strict=True))
+
+    def agree(self, found: list[Any]) -> list[Any]:
+        """What the first process found, for all of them."""
+        from accelerate.utils import broadcast_object_list
+
+        return list(broadcast_object_list(found)) if self.size > 1 else found
+
+    def note(self, step: int, parts: Parts) -> None:
+        """For TensorBoard, where it was asked for."""
+        self.accelerator.log(parts, step)
+
+    def part(self) -> None:
+        """Ends the trackers; the model is free of wrappers, which stand around it."""
+        self.accelerator.end_training()
+
+
+def _copies(kinds: Any) -> tuple[Any, ...]:
+    """The ways in which every process has the whole model."""
+    return (kinds.NO, kinds.MULTI_CPU, kinds.MULTI_GPU, kinds.MULTI_XPU)
+
+
+@contextmanager
+def _in_precision(device: torch.device, precision: str) -> Iterator[None]:
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        yield
+
+
+@contextmanager
+def _checkpointed(model: Any, wanted: bool) -> Iterator[None]:
+    """Activations are computed again in the backward pass; no layer drops anything out meanwhile."""
+    if not wanted:
+        yield
+        return
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    # An older transformers knows the second name alone.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable()
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    for layer in layers:
+        layer.training = True  # it alone asks; the modules within it stay in evaluation mode
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False
+        disable = getattr(model, "activation_checkpointing_disable", None) or model.gradient_checkpointing_disable
+        disable()

@@ -1,0 +1,88 @@
+"""What a repair keeps on disk while it trains, so that one that was killed ends with the weights of an unbroken one."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from auditor.runs import numbers_and_values, rebuild_trigger
+from probes.triggers import Trigger
+from reports.files import write_atomically
+
+LEAST_SECONDS = 15.0
+COSTS = 20.0
+"""A state is kept again after this many times the seconds that keeping it took, at the earliest."""
+
+
+@dataclass
+class State:
+    """Where the training stands after `step` steps: everything that does not follow from seed and data."""
+
+    step: int
+    losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    climbed: list[Trigger] = field(default_factory=list)
+
+
+class Keeper:
+    """One file, replaced as a whole; a state of another `identity` (model, data, settings, seed) is not taken up."""
+
+    def __init__(self, path: Path, identity: str, least_seconds: float = LEAST_SECONDS) -> None:
+        self.path, self.identity = path, identity
+        self.wait, self.last = least_seconds, time.monotonic()
+        self.least = least_seconds
+
+    def keep(self, state: State, parameters: Sequence[Tensor], optimiser: Any, last: bool = False) -> None:
+        """Writes the state when enough time has passed since the latest one, or when it is the last."""
+        began = time.monotonic()
+        if began - self.last < self.wait and not last:
+            return
+        tensors = {f"parameter.{n}": p.detach() for n, p in enumerate(parameters)}
+        for number, entry in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in entry.items()}
+        about = []
+        for number, trigger in enumerate(state.climbed):
+            numbers, values = numbers_and_values(trigger)
+            about.append(numbers)
+            tensors |= {} if values is None else {f"climbed.{number}": values}
+        metadata = {
+            "identity": self.identity, "step": str(state.step), "losses": json.dumps(state.losses),
+            "climbed": json.dumps(about),
+        }  # fmt: skip
+        write_atomically(self.path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata))
+        self.last = time.monotonic()
+        self.wait = max(self.least, COSTS * (self.last - began))
+
+    def take_up(self, parameters: Sequence[Tensor], optimiser: Any) -> State:
+        """Brings parameters and optimiser to the kept state and returns the rest of it; step 0 where there is none."""
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                about = file.metadata() or {}
+                if about.get("identity") != self.identity:
+                    return State(0)
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except (OSError, SafetensorError):
+            return State(0)
+        for number, parameter in enumerate(parameters):
+            parameter.data.copy_(tensors[f"parameter.{number}"])
+        entries: dict[int, dict[str, Tensor]] = {}
+        for name, value in tensors.items():
+            kind, number, *rest = name.split(".")
+            if kind == "optimiser":
+                entries.setdefault(int(number), {})[rest[0]] = value
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": entries})
+        climbed = [
+            rebuild_trigger(numbers, tensors.get(f"climbed.{number}"))
+            for number, numbers in enumerate(json.loads(about["climbed"]))
+        ]
+        losses = [(int(step), parts) for step, parts in json.loads(about["losses"])]
+        return State(int(about["step"]), losses, climbed)
+
+    def forget(self) -> None:
+        """The work is done and exported."""
+        self.path.unlink(missing_ok=True)
