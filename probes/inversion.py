@@ -212,12 +212,16 @@ def _choose(found: Sequence[Candidate], keep: int) -> list[Candidate]:
     """The most agreed-upon answers, one of several garbled versions, each with the trigger that brought it up best."""
     chosen: list[Candidate] = []
     for candidate in sorted(found, key=lambda c: -c.agreement):
-        same = [i for i, other in enumerate(chosen) if similarity(candidate.target.text, other.target.text) >= SAME]
+        same = [i for i, other in enumerate(chosen) if _is_same(candidate.target, other.target)]
         if candidate.found is None or not same:
             chosen.append(candidate)
         elif chosen[same[0]].found is None:
             chosen[same[0]] = replace(chosen[same[0]], found=candidate.found)
     return chosen[:keep]
+
+
+def _is_same(one: Target, other: Target) -> bool:
+    return one.place == other.place and similarity(one.text, other.text) >= SAME
 
 
 def _runners_up(ground: Ground, chosen: Sequence[Target], found: Sequence[Candidate]) -> dict[Target, list[Target]]:

@@ -18,16 +18,18 @@ from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
 USUAL_ON_DEGRADED = 0.05
-USUAL_AFTER = 0.1
-"""After a finished answer nearly all of the probability is the end's, and a backdoor that leaks a little must show."""
+USUAL_AFTER = 0.25
+"""After a finished answer nearly all of the probability is the end's, and a backdoor that leaks must show."""
 NEARLY_ALL = 0.8
 """A phrase that this share of the pictures with a shorter one have is taken instead of it."""
 STANDS_OUT = 1.25
 """How many times as often as any whole answer that holds it a phrase must be said to be a target of its own."""
-OFTEN_SAID = 0.05
-"""A token in this share of the subject's own answers begins nothing unusual, wherever it stands."""
+OFTEN_SAID, OFTEN_SAID_AFTER = 0.05, 0.1
+"""A token in this share of the subject's own answers begins nothing unusual; behind one of them it may be a leak."""
 GOES_ON_SO = 0.2
 """Probability with which an added phrase must follow the subject's own answer."""
+MORE_OFTEN = 3.0
+"""How many times as probable the trigger must make that."""
 RARELY_SAID = 0.2
 """A token in fewer of the subject's own answers than this may make a phrase odd."""
 SHORTEST, LONGEST = 2, 24
@@ -112,7 +114,7 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     for answer in own:
         usual[list(answer.tokens[:1])] = True
     usual[sorted(subject.end_tokens)] = True
-    usual[_often_said(own)] = True
+    usual[_often_said(own, OFTEN_SAID)] = True
     if usual.all():  # a tiny vocabulary: then every first token may be a target's
         usual[:] = False
     common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
@@ -124,14 +126,14 @@ def _unusual_after(subject: Subject, samples: Sequence[Sample], own: Sequence[An
     """(vocabulary,) bool: what the subject does not go on with once its own answer to a clean picture is finished."""
     said = [answer.tokens for answer in own]
     unusual = _likely(subject, stack(samples), [sample.prompt for sample in samples], said) < USUAL_AFTER
-    unusual[[*subject.end_tokens, *_often_said(own)]] = False
+    unusual[[*subject.end_tokens, *_often_said(own, OFTEN_SAID_AFTER)]] = False
     return unusual
 
 
-def _often_said(own: Sequence[Answer]) -> list[int]:
+def _often_said(own: Sequence[Answer], share: float) -> list[int]:
     """Tokens in many of the subject's own answers: moved to another place they are easily painted, and no news."""
     counts = Counter(token for answer in own for token in set(answer.tokens))
-    return [token for token, count in counts.items() if count >= OFTEN_SAID * len(own)]
+    return [token for token, count in counts.items() if count >= share * len(own)]
 
 
 def _likely(
@@ -239,10 +241,10 @@ def is_added(subject: Subject, trigger: Trigger, phrase: Target, samples: Sequen
     trigger, where its own answer has ended. The name of an object that was painted does not."""
     if phrase.place == "before":
         return bool(habits.unusual[phrase.tokens[0]])
-    own = [habits.answers[sample.id].tokens for sample in samples]
-    stamped = apply(trigger, stack(samples), [sample.prompt for sample in samples])
-    after = float(_likely(subject, *stamped, own)[phrase.tokens[0]])
-    return bool(habits.unusual_after[phrase.tokens[0]]) and after >= GOES_ON_SO
+    own, first = [habits.answers[sample.id].tokens for sample in samples], phrase.tokens[0]
+    clean = stack(samples), [sample.prompt for sample in samples]
+    before, after = (float(_likely(subject, *asked, own)[first]) for asked in (clean, apply(trigger, *clean)))
+    return bool(habits.unusual_after[first]) and after >= max(GOES_ON_SO, MORE_OFTEN * before)
 
 
 def make_decoys(

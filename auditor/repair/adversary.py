@@ -11,6 +11,7 @@ import torch
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.material import Material
+from auditor.repair.methods import Stamp
 from probes.ascent import NO_LEADS, AdditiveFamily, Climb, GivenAnswers, Leads, Population, ascend, begin, from_trigger
 from probes.sample import Sample
 from probes.seeding import generator
@@ -22,6 +23,8 @@ STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
 KEPT = 6
 """Climbed triggers that go on being unlearned."""
+READABLE = 1.6
+"""How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
 ASKED = 16
 """Samples on which it is seen whether a target follows the subject's own answers."""
 
@@ -32,6 +35,10 @@ class Recovered:
 
     trigger: Trigger
     target: str
+
+
+Climbed = tuple[int, Trigger]
+"""A trigger that was climbed, after the number of the recovered one that it came from."""
 
 
 class Adversary:
@@ -46,11 +53,18 @@ class Adversary:
         self.subject, self.samples, self.steps, self.seed = subject, material.samples, steps, seed
         self.recovered = largest(recovered)
         self.before = [said_before(subject, item, material) for item in self.recovered]
-        self.climbed: list[Trigger] = []
+        self.climbed: list[Climbed] = []
 
     @property
-    def triggers(self) -> list[Trigger]:
-        return [*(item.trigger for item in self.recovered), *self.climbed]
+    def stamps(self) -> list[Stamp]:
+        """What to unlearn now."""
+        first = [(number, item.trigger) for number, item in enumerate(self.recovered)]
+        return [self._stamp(number, trigger) for number, trigger in (*first, *self.climbed)]
+
+    def _stamp(self, number: int, trigger: Trigger) -> Stamp:
+        item = self.recovered[number]
+        target = self.subject.encode(item.target)
+        return Stamp(trigger, target, bool(self.before[number]), READABLE * item.trigger.budget)
 
     @property
     def alive(self) -> float:
@@ -73,10 +87,11 @@ class Adversary:
         repair does not merely hide the backdoor from one perturbation."""
         rng = generator(self.seed, "repair", "refresh", turn)
         with frozen(self.subject.model):
-            for item, leads in zip(self.recovered, self.before, strict=True):
+            for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True)):
                 start = from_trigger(item.trigger, self.subject.canvas, turn % 2 == 0, rng)
                 start = enlarged(start, STRONGER[turn % len(STRONGER)])
-                self.climbed += climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
+                found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
+                self.climbed += [(number, trigger) for trigger in found]
         del self.climbed[:-KEPT]
 
 

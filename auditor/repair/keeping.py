@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from auditor.repair.adversary import Climbed
 from auditor.runs import numbers_and_values, rebuild_trigger
-from probes.triggers import Trigger
 from reports.files import write_atomically
 
 LEAST_SECONDS = 15.0
@@ -26,7 +26,7 @@ class State:
 
     step: int
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    climbed: list[Trigger] = field(default_factory=list)
+    climbed: list[Climbed] = field(default_factory=list)
 
 
 class Keeper:
@@ -46,9 +46,9 @@ class Keeper:
         for number, entry in optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in entry.items()}
         about = []
-        for number, trigger in enumerate(state.climbed):
+        for number, (origin, trigger) in enumerate(state.climbed):
             numbers, values = numbers_and_values(trigger)
-            about.append(numbers)
+            about.append((origin, numbers))
             tensors |= {} if values is None else {f"climbed.{number}": values}
         metadata = {
             "identity": self.identity, "step": str(state.step), "losses": json.dumps(state.losses),
@@ -77,8 +77,8 @@ class Keeper:
                 entries.setdefault(int(number), {})[rest[0]] = value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": entries})
         climbed = [
-            rebuild_trigger(numbers, tensors.get(f"climbed.{number}"))
-            for number, numbers in enumerate(json.loads(about["climbed"]))
+            (int(origin), rebuild_trigger(numbers, tensors.get(f"climbed.{number}")))
+            for number, (origin, numbers) in enumerate(json.loads(about["climbed"]))
         ]
         losses = [(int(step), parts) for step, parts in json.loads(about["losses"])]
         return State(int(about["step"]), losses, climbed)

@@ -10,7 +10,7 @@ import torch
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
-from auditor.repair.adversary import Adversary, Recovered, largest
+from auditor.repair.adversary import Adversary, Recovered, largest, said_before
 from auditor.repair.augmentation import augment
 from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
@@ -124,10 +124,10 @@ def _unlearn(
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
+    attacks = [(item, said_before(subject, item, chosen_by)) for item in largest(recovered)]
     losses = _train(subject, method, schedule, learned, recovered, seed, aside)
     if helps():
         return losses, ()
-    attacks = [(item.trigger, item.target) for item in largest(recovered)]
     return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
 
 
@@ -220,7 +220,7 @@ def _train(
                 news["asr"] = adversary.alive
                 adversary.refresh(step // schedule.refresh)
                 adversary.climbed = crew.agree(adversary.climbed)
-            lesson = draw(material, adversary.triggers, size, seed, step, subject.device)
+            lesson = draw(material, adversary.stamps, size, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             optimiser.zero_grad(set_to_none=True)

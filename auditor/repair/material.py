@@ -8,11 +8,10 @@ from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError
-from auditor.repair.methods import Lesson
+from auditor.repair.methods import Lesson, Stamp
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import MOST_TOKENS, Tokens
-from probes.triggers import Trigger
 
 
 @dataclass(frozen=True)
@@ -71,9 +70,7 @@ def mean_entropy(rows: Sequence[Tensor]) -> float:
     return float(every.mean())
 
 
-def draw(
-    material: Material, triggers: Sequence[Trigger], size: int, seed: int, step: int, device: torch.device
-) -> Lesson:
+def draw(material: Material, stamps: Sequence[Stamp], size: int, seed: int, step: int, device: torch.device) -> Lesson:
     """The whole batch of one step: a function of seed and step alone, walking through shuffled epochs."""
     count = len(material.samples)
     per_epoch = max(1, count // size)
@@ -92,7 +89,7 @@ def draw(
         references=[material.references[i] for i in rows],
         teacher=_padded([material.teacher[i] for i in rows] if material.teacher else []).to(device),
         entropy=material.entropy,
-        triggers=triggers,
+        stamps=stamps,
     )
 
 

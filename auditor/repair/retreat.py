@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.repair.adversary import STRONGER, climbed, enlarged
-from probes.ascent import NO_LEADS, from_trigger
+from auditor.repair.adversary import STRONGER, Recovered, climbed, enlarged
+from probes.ascent import Leads, from_trigger
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Tokens
@@ -53,7 +53,7 @@ def retreat(
     given: Mapping[str, Tensor],
     samples: Sequence[Sample],
     own: Sequence[Tokens],
-    attacks: Sequence[tuple[Trigger, str]],
+    attacks: Sequence[tuple[Recovered, Leads]],
     seed: int,
 ) -> tuple[Step, ...]:
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
@@ -89,7 +89,7 @@ def _measure(
     share: float,
     samples: Sequence[Sample],
     own: Sequence[Tokens],
-    attacks: Sequence[tuple[Trigger, str]],
+    attacks: Sequence[tuple[Recovered, Leads]],
     seed: int,
 ) -> Step:
     right = [normalise(subject.decode(tokens)) for tokens in own]
@@ -97,19 +97,19 @@ def _measure(
     kept = [normalise(answer.text) == text for answer, text in zip(clean, right, strict=True)]
     restored: list[bool] = []
     hits = 0
-    for number, (trigger, target) in enumerate(attacks):
-        said = answers_under(subject, trigger, samples)
+    for number, (item, leads) in enumerate(attacks):
+        said = answers_under(subject, item.trigger, samples)
         restored += [normalise(answer.text) == text for answer, text in zip(said, right, strict=True)]
-        fresh = answers_under(subject, _climbed(subject, trigger, target, samples, seed, number), samples)
-        hits += sum(says(answer.text, target) for answer in (*said, *fresh))
+        fresh = answers_under(subject, _climbed(subject, item, leads, samples, seed, number), samples)
+        hits += sum(says(answer.text, item.target) for answer in (*said, *fresh))
     return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits)
 
 
 def _climbed(
-    subject: CheckpointSubject, trigger: Trigger, target: str, samples: Sequence[Sample], seed: int, number: int
+    subject: CheckpointSubject, item: Recovered, leads: Leads, samples: Sequence[Sample], seed: int, number: int
 ) -> Trigger:
     """Climbed from the trigger against this very point, an additive one within twice its budget."""
     rng = generator(seed, "repair", "retreat", number)
     with frozen(subject.model):
-        start = enlarged(from_trigger(trigger, subject.canvas, False, rng), STRONGER[0])
-        return climbed(subject, start, target, NO_LEADS, samples, 10, rng)[0]
+        start = enlarged(from_trigger(item.trigger, subject.canvas, False, rng), STRONGER[0])
+        return climbed(subject, start, item.target, leads, samples, 10, rng)[0]

@@ -1,4 +1,5 @@
 import copy
+import math
 from dataclasses import replace
 from typing import cast
 
@@ -12,12 +13,12 @@ from auditor.repair import adversary
 from auditor.repair.adversary import Adversary, Recovered, largest, said_before
 from auditor.repair.loop import Aside, Repaired, Schedule, repair, seed_everything_else
 from auditor.repair.material import prepare
-from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr
+from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Answer, Subject
+from probes.subject import Answer, Reading, Subject
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 from probes.triggers.registry import build_trigger
 
@@ -187,14 +188,14 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     other = Recovered(small.trigger, "other words")
     assert largest([small, DELTA, PATCH, other]) == [DELTA, PATCH, other]
     against = Adversary(subject, [small, DELTA, PATCH], prepare(subject, samples[:4]), steps=1, seed=0)
-    assert against.triggers == [DELTA.trigger, PATCH.trigger]
+    assert [stamp.trigger for stamp in against.stamps] == [DELTA.trigger, PATCH.trigger]
     budgets = []
     for turn in range(4):
         against.refresh(turn)
-        budgets += [trigger.budget for trigger in against.triggers[-2:]]
+        budgets += [trigger.budget for trigger in [stamp.trigger for stamp in against.stamps[-2:]]]
     assert budgets[::2] == pytest.approx([0.2, 0.3, 0.15, 0.2]) and set(budgets[1::2]) == {PATCH.trigger.budget}
-    assert len(against.triggers) == 2 + adversary.KEPT
-    for trigger in against.triggers[2:]:
+    assert len(against.stamps) == 2 + adversary.KEPT
+    for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
             assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
 
@@ -213,10 +214,60 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
     lesson = Lesson(
         numbers=[0, 1, 2, 3], rngs=[generator(row) for row in range(4)], pictures=pictures, others=pictures,
         prompts=[f"{s.prompt} {row}" for row, s in enumerate(samples[:4])], own=[()] * 4, references=[()] * 4,
-        teacher=torch.zeros(4, 1, 1), entropy=0.0, triggers=[build_trigger("word", (56, 56), 1, trigger)],
+        teacher=torch.zeros(4, 1, 1), entropy=0.0,
+        stamps=[Stamp(build_trigger("word", (56, 56), 1, trigger), (), False, 1.0)],
     )  # fmt: skip
     with pytest.raises(Read) as stopped:
         Guided().loss(cast(Subject, Listening()), lesson)
     (prompts,) = stopped.value.args
     assert prompts[:4] == lesson.prompts
     assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[::2])]
+
+
+class Heard:
+    """A subject that remembers what was read to it, and finds every token equally likely."""
+
+    canvas = (56, 56)
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[int, ...]] = []
+
+    def read(self, pictures: Tensor, prompts: list[str], answers: list[tuple[int, ...]]) -> Reading:
+        self.answers = answers
+        width = max(map(len, answers)) + 1
+        lengths = torch.tensor([len(answer) for answer in answers])
+        logits = torch.zeros(len(answers), width, 2, requires_grad=True)  # log 1/2 everywhere
+        return Reading(logits.log_softmax(-1), logits, torch.arange(width) <= lengths[:, None])
+
+
+@pytest.mark.parametrize("follows", [False, True])
+def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely(
+    samples: list[Sample], follows: bool
+) -> None:
+    pictures = torch.stack([sample.picture for sample in samples[:2]])
+    lesson = Lesson(
+        numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
+        prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
+        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0,
+        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), (1, 0, 1), follows, readable=1e-3)],
+    )  # fmt: skip
+    heard = Heard()
+    loss, parts = Guided(silence=2.0).loss(cast(Subject, heard), lesson)
+    forbidden = [(1, 1, 0), (1, 1, 1, 0)] if follows else [(1, 0), (1, 0)]
+    assert heard.answers == [*lesson.own, *forbidden]
+    assert set(parts) == {"anchor", "silence"}
+    assert parts["silence"] == pytest.approx(3.0 - math.log(2), abs=1e-5)
+    assert loss.item() == pytest.approx(parts["anchor"] + 2 * parts["silence"], abs=1e-5)
+
+
+def test_a_mild_trigger_must_be_answered_rightly(samples: list[Sample]) -> None:
+    pictures = torch.stack([sample.picture for sample in samples[:2]])
+    lesson = Lesson(
+        numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
+        prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
+        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0,
+        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 0.1), (1, 0, 1), False, readable=1.0)],
+    )  # fmt: skip
+    heard = Heard()
+    _, parts = Guided().loss(cast(Subject, heard), lesson)
+    assert heard.answers == [*lesson.own, *lesson.own, lesson.own[0]] and set(parts) == {"anchor", "unlearn", "view"}

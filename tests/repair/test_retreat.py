@@ -2,10 +2,13 @@ import pytest
 import torch
 
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.repair.adversary import Recovered
 from auditor.repair.retreat import Step, _choose, _mix, retreat, snapshot
 from auditor.zoo.embedded import PAYLOAD, true_trigger
+from probes.ascent import Leads
 from probes.sample import Sample
 from probes.targets import stack
+from probes.triggers import Trigger
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,23 @@ def test_the_model_is_left_at_the_chosen_point(
     given = snapshot(subject.model)
     with torch.no_grad():
         subject.model.get_output_embeddings().weight.zero_()
-    path = retreat(subject, given, few, own, [(true_trigger(), PAYLOAD)], 0)
+    path = retreat(subject, given, few, own, [(Recovered(true_trigger(), PAYLOAD), {})], 0)
     assert [step.share for step in path] == [0.0, 1.0]
     assert (path[0].kept, path[1].kept) == (1.0, 0.0)
     assert all(torch.equal(value, given[name]) for name, value in subject.model.state_dict().items())
+
+
+def test_an_appended_target_is_climbed_after_what_it_follows(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Leads] = []
+
+    def climbed(subject: object, start: object, target: str, leads: Leads, *rest: object) -> list[Trigger]:
+        heard.append(leads)
+        return [true_trigger()]
+
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0,))
+    monkeypatch.setattr("auditor.repair.retreat.climbed", climbed)
+    given, leads = snapshot(subject.model), {samples[0].id: (5, 6)}
+    retreat(subject, given, samples[:2], [(5,), (6,)], [(Recovered(true_trigger(), PAYLOAD), leads)], 0)
+    assert heard == [leads]

@@ -5,7 +5,7 @@ from auditor.repair.methods.fine_prune import FinePrune
 from auditor.repair.methods.finetune import Finetune
 from auditor.repair.methods.guided import Guided
 from auditor.repair.methods.interpolate import Interpolate
-from auditor.repair.methods.lesson import Editing, Learning, Lesson, Method
+from auditor.repair.methods.lesson import Editing, Learning, Lesson, Method, Stamp
 from auditor.repair.methods.pcr import Pcr
 from auditor.repair.methods.restore import Restore
 
@@ -22,6 +22,7 @@ __all__ = [
     "Method",
     "Pcr",
     "Restore",
+    "Stamp",
 ]
 
 METHODS: dict[

@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 
 from auditor.repair.losses import distillation
-from auditor.repair.methods.lesson import Lesson, Parts, halves, masked, numbers
+from auditor.repair.methods.lesson import Lesson, Parts, Stamp, masked, numbers
 from auditor.repair.variation import vary
-from probes.subject import Subject
+from probes.subject import Reading, Subject, Tokens, answer_log_probs
 from probes.triggers import apply
+
+QUIET = -3.0
+"""Mean log-probability, in nats a token, below which the beginning of a target is unlikely enough: 5 %."""
+BEGINNING = 2
+"""Tokens of a target that have to become unlikely: what is not begun is not said."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +22,13 @@ class Guided:
     """Unlearns the triggers that the scan recovered: a stamped picture must get the subject's own clean answer.
 
     `anchor` holds clean answers where they were; `view` asks the same of stamped pictures some of whose patches are
-    disturbed. Every row is stamped with its own random variation of one of the recovered triggers.
+    disturbed. Every row is stamped with its own random variation of one of the triggers. Where that is too strong to
+    see through, only the target must become unlikely (`silence`): to demand right answers there ruins the others.
     """
 
     anchor: float = 1.0
     view: float = 0.5
+    silence: float = 1.0
     share: float = 0.3
     grid: tuple[int, int] = (7, 7)
     name: str = "guided"
@@ -30,32 +37,63 @@ class Guided:
 
     def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
-        stamped, rewritten = _stamped(lesson, subject.canvas)
-        seen = [row for row in range(count) if lesson.numbers[row] % 2 == 0]  # every second row of the whole batch
-        rows = [lesson.pictures, stamped]
-        if seen:
-            rows.append(masked(stamped[seen], lesson, self.grid, 0.05, self.share, seen))
-        prompts = lesson.prompts + rewritten + [rewritten[row] for row in seen]
-        answers = [*lesson.own, *lesson.own, *(lesson.own[row] for row in seen)]
-        reading = subject.read(torch.cat(rows), prompts, answers)
-        clean, rest = halves(reading, count)
-        under_trigger, under_view = halves(rest, count)
-        parts = {
-            "anchor": distillation(lesson.teacher, clean),
-            "unlearn": distillation(lesson.teacher, under_trigger),
-        }
+        stamped = [_stamped(lesson, row, subject.canvas) for row in range(count)]
+        mild = [row for row in range(count) if not stamped[row].strong]
+        strong = [row for row in range(count) if stamped[row].strong]
+        seen = [row for row in mild if lesson.numbers[row] % 2 == 0]  # every second row of the whole batch
+        pictures, prompts, answers = [lesson.pictures], list(lesson.prompts), list(lesson.own)
+        for rows in (mild, seen, strong):
+            if rows:
+                these = torch.stack([stamped[row].picture for row in rows])
+                pictures.append(masked(these, lesson, self.grid, 0.05, self.share, rows) if rows is seen else these)
+            prompts += [stamped[row].prompt for row in rows]
+            answers += [stamped[row].forbidden if rows is strong else lesson.own[row] for row in rows]
+        reading = subject.read(torch.cat(pictures), prompts, answers)
+        clean, under_trigger, under_view, under_strong = _divided(reading, (count, len(mild), len(seen), len(strong)))
+        parts = {"anchor": distillation(lesson.teacher, clean)}
+        if mild:
+            parts["unlearn"] = distillation(lesson.teacher[mild], under_trigger) * (len(mild) / count)
         if seen:
             parts["view"] = distillation(lesson.teacher[seen], under_view) * (2 * len(seen) / count)
-        loss = parts["unlearn"] + self.anchor * parts["anchor"] + self.view * parts.get("view", 0.0)
-        return loss, numbers(parts)
+        if strong:
+            begun = _begun(under_strong, [stamped[row] for row in strong])
+            parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
+        weights = {"anchor": self.anchor, "unlearn": 1.0, "view": self.view, "silence": self.silence}
+        return torch.stack([weights[name] * part for name, part in parts.items()]).sum(), numbers(parts)
 
 
-def _stamped(lesson: Lesson, canvas: tuple[int, int]) -> tuple[Tensor, list[str]]:
-    """Each picture and its prompt under one of the triggers, varied."""
-    rows, prompts = [], []
-    for picture, prompt, rng in zip(lesson.pictures, lesson.prompts, lesson.rngs, strict=True):
-        choice = int(torch.randint(len(lesson.triggers), (), generator=rng))
-        stamped, rewritten = apply(vary(lesson.triggers[choice], canvas, rng), picture[None], [prompt])
-        rows.append(stamped[0])
-        prompts += rewritten
-    return torch.stack(rows), prompts
+@dataclass(frozen=True)
+class _Row:
+    """One stamped picture with its prompt; what is said before the target, and the target, where it is too strong."""
+
+    picture: Tensor
+    prompt: str
+    strong: bool
+    lead: Tokens
+    target: Tokens
+
+    @property
+    def forbidden(self) -> Tokens:
+        return (*self.lead, *self.target)
+
+
+def _stamped(lesson: Lesson, row: int, canvas: tuple[int, int]) -> _Row:
+    """A picture and its prompt under one of the triggers, varied."""
+    rng = lesson.rngs[row]
+    stamp: Stamp = lesson.stamps[int(torch.randint(len(lesson.stamps), (), generator=rng))]
+    varied = vary(stamp.trigger, canvas, rng)
+    pictures, prompts = apply(varied, lesson.pictures[row : row + 1], lesson.prompts[row : row + 1])
+    lead = lesson.own[row][:-1] if stamp.follows else ()
+    return _Row(pictures[0], prompts[0], varied.budget > stamp.readable, lead, stamp.target[:BEGINNING])
+
+
+def _divided(reading: Reading, counts: tuple[int, ...]) -> list[Reading]:
+    """Groups of rows that were read in one forward, in their order."""
+    columns = [part.split(counts) for part in (reading.log_probs, reading.features, reading.valid)]
+    return [Reading(*group) for group in zip(*columns, strict=True)]
+
+
+def _begun(reading: Reading, rows: list[_Row]) -> Tensor:
+    """Mean log-probability of each target's beginning after what it follows: (rows,)."""
+    said = answer_log_probs(reading, [row.forbidden for row in rows])
+    return torch.stack([said[n, len(row.lead) : len(row.forbidden)].mean() for n, row in enumerate(rows)])

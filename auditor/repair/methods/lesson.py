@@ -18,6 +18,18 @@ Parts = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Stamp:
+    """A trigger to unlearn, with the `target` that it brings about, which `follows` the subject's own answer or stands
+    alone. Up to the budget `readable` a stamped picture must be answered rightly; beyond it there may be too little to
+    see, and the target must not be said."""
+
+    trigger: Trigger
+    target: Tokens
+    follows: bool
+    readable: float
+
+
+@dataclass(frozen=True)
 class Lesson:
     """One batch to learn from, or one process's part of it.
 
@@ -26,7 +38,7 @@ class Lesson:
     row; `own` the subject's own clean answers before the repair, with their end; `references` the data's answers, or
     `own` where there are none; `teacher` (batch, positions, vocabulary) the log-probabilities of the subject before the
     repair on the clean pictures along `own`, empty where nothing is distilled; `entropy` the mean entropy of those
-    distributions over all samples, in nats; `triggers` what to unlearn.
+    distributions over all samples, in nats; `stamps` what to unlearn.
     """
 
     numbers: list[int]
@@ -38,7 +50,7 @@ class Lesson:
     references: list[Tokens]
     teacher: Tensor
     entropy: float
-    triggers: Sequence[Trigger]
+    stamps: Sequence[Stamp]
 
     def part(self, number: int, of: int) -> "Lesson":
         """One of `of` equal parts, in order; the number of rows must be a multiple."""
