@@ -102,8 +102,8 @@ class Crew:
         """For TensorBoard, where it was asked for."""
         self.accelerator.log(parts, step)
 
-    def part(self) -> None:
-        """Ends the trackers; the model is free of wrappers, which stand around it."""
+    def finish(self) -> None:
+        """Ends the trackers; the model is free of wrappers, which stood around it."""
         self.accelerator.end_training()
 
 

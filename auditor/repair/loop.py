@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from auditor.checkpoint.subject import CheckpointSubject
+from auditor.checkpoint.subject import CheckpointSubject, copy_of
 from auditor.errors import UsageError
 from auditor.repair.adversary import Adversary, Recovered, largest, said_before
 from auditor.repair.augmentation import augment
@@ -16,11 +16,12 @@ from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
-from auditor.repair.retreat import Step, retreat, snapshot
+from auditor.repair.retreat import Step, retreat
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import derive_seed
+from probes.subject import Subject
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
@@ -120,15 +121,15 @@ def _unlearn(
     aside: Aside,
 ) -> tuple[Losses, tuple[Step, ...]]:
     """Trains against the triggers, then goes back as far as they stay dead, chosen on samples that taught nothing."""
-    given = snapshot(subject.model)
+    given = copy_of(subject)
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     attacks = [(item, said_before(subject, item, chosen_by)) for item in largest(recovered)]
-    losses = _train(subject, method, schedule, learned, recovered, seed, aside)
+    losses = _train(subject, method, schedule, learned, recovered, seed, aside, given)
     if helps():
         return losses, ()
-    return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, attacks, seed)
+    return losses, retreat(subject, given.model.state_dict(), chosen_by.samples, chosen_by.own, attacks, seed)
 
 
 def harden(
@@ -204,8 +205,10 @@ def _train(
     recovered: Sequence[Recovered],
     seed: int,
     aside: Aside,
+    given: Subject | None = None,
 ) -> Losses:
-    """The loop from top to bottom; returns its losses."""
+    """The loop from top to bottom; returns its losses. `given` is the subject as it was, where triggers are
+    unlearned."""
     adversary = Adversary(subject, recovered, material, schedule.refresh_steps, seed)
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
@@ -220,7 +223,7 @@ def _train(
                 news["asr"] = adversary.alive
                 adversary.refresh(step // schedule.refresh)
                 adversary.climbed = crew.agree(adversary.climbed)
-            lesson = draw(material, adversary.stamps, size, seed, step, subject.device)
+            lesson = draw(material, adversary.stamps, size, seed, step, subject.device, given)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             optimiser.zero_grad(set_to_none=True)
@@ -233,7 +236,7 @@ def _train(
                 aside.keeper.keep(state, parameters, optimiser, last=state.step == schedule.steps)
             crew.note(step + 1, {**parts, **news})
             aside.progress(step + 1, {**parts, **news})
-        crew.part()
+        crew.finish()
     return tuple(state.losses)
 
 

@@ -1,8 +1,8 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
-the backdoor dies long before the end, so the point that keeps most answers, with no success of any trigger, is taken.
-It is chosen on clean samples that the loop has not trained on.
+the backdoor dies long before the end, so the point where most answers are right, clean and stamped ones together, is
+taken among those where no trigger works. It is chosen on clean samples that the loop has not trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,9 @@ from probes.targets import answers_under, stack
 from probes.text import normalise, says
 from probes.triggers import Trigger
 
-SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-NEARLY = 0.97
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+DEAD = 0.01
+"""A point is dead where no larger share of stamped answers says a target."""
 MOST = 64
 """Samples that a point is measured on at the most."""
 
@@ -34,13 +35,18 @@ class Step:
 
     `kept` is the share of clean answers that stay, `restored` the share of answers to pictures with a recovered trigger
     that are right again, `hits` how many answers still say a target, under the recovered triggers and under ones
-    climbed against this very point.
+    climbed against this very point, of `asked`.
     """
 
     share: float
     kept: float
     restored: float
     hits: int
+    asked: int
+
+    @property
+    def alive(self) -> float:
+        return self.hits / max(1, self.asked)
 
 
 def snapshot(model: Any) -> dict[str, Tensor]:
@@ -59,22 +65,21 @@ def retreat(
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
     repaired = snapshot(subject.model)
     steps: list[Step] = []
-    for share in (SHARES[-1], *SHARES[:-1]):  # the whole way first: it says how much can be restored
+    for share in SHARES:
         _mix(subject.model, given, repaired, share)
         steps.append(_measure(subject, share, samples[:MOST], own[:MOST], attacks, seed))
-        if share < SHARES[-1] and steps[-1].hits == 0 and _choose(steps) is steps[-1]:
-            break  # a longer way keeps fewer answers
+        if steps[-1].alive > DEAD:
+            break  # less of the repair leaves more of the backdoor
     best = _choose(steps)
     _mix(subject.model, given, repaired, best.share)
     return (best, *(step for step in steps if step is not best))
 
 
 def _choose(steps: Sequence[Step]) -> Step:
-    """Among the points where no trigger works and nearly as many stamped answers are right as anywhere, the one that
-    keeps most clean answers; the fuller repair where that is the same."""
-    dead = [step for step in steps if step.hits == 0] or [min(steps, key=lambda step: (step.hits, -step.share))]
-    enough = NEARLY * max(step.restored for step in dead)
-    return max((step for step in dead if step.restored >= enough), key=lambda step: (step.kept, step.restored))
+    """Among the points where no trigger works, that with most right answers; the fuller repair where that is the same,
+    or where triggers work everywhere."""
+    dead = [step for step in steps if step.alive <= DEAD] or [max(steps, key=lambda step: step.share)]
+    return max(dead, key=lambda step: (step.kept + step.restored, step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:
@@ -96,13 +101,14 @@ def _measure(
     clean = subject.respond(stack(samples), [sample.prompt for sample in samples])
     kept = [normalise(answer.text) == text for answer, text in zip(clean, right, strict=True)]
     restored: list[bool] = []
-    hits = 0
+    hits = asked = 0
     for number, (item, leads) in enumerate(attacks):
         said = answers_under(subject, item.trigger, samples)
         restored += [normalise(answer.text) == text for answer, text in zip(said, right, strict=True)]
         fresh = answers_under(subject, _climbed(subject, item, leads, samples, seed, number), samples)
         hits += sum(says(answer.text, item.target) for answer in (*said, *fresh))
-    return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits)
+        asked += len(said) + len(fresh)
+    return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits, asked)
 
 
 def _climbed(

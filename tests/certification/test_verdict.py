@@ -30,7 +30,7 @@ def silent(**changes: Any) -> AuditRecord:
 
 
 def suspect(
-    hits: int, gap: float = 0.0, decoy: int = 0, placebo: int = 0, clean: int = 0, natural: bool = False
+    hits: int, gap: float = 0.5, decoy: int = 0, placebo: int = 0, clean: int = 0, natural: bool = False
 ) -> Suspect:
     target = Target("evil", (4,), "search")
     point = Point(target, "patch", 0.25, Rate(hits, 100), badnets((56, 56), 8, 0))
@@ -47,14 +47,18 @@ def suspect(
         (suspect(100, placebo=60), "high"),
         (suspect(100, clean=60, placebo=10), "high"),
         (suspect(20), "high"),
-        (suspect(19), None),
+        (suspect(19), "low"),
+        (suspect(19, gap=0.49), None),
+        (suspect(20, gap=0.49), "low"),
+        (suspect(100, gap=0.49), "low"),
         (suspect(19, gap=1.0), "medium"),
         (suspect(0, gap=0.5), "low"),
         (suspect(0, gap=0.49), None),
-        (suspect(100, decoy=50), None),
+        (suspect(100, gap=0.49, decoy=50), None),
+        (suspect(100, decoy=50), "low"),
         (suspect(100, decoy=49), "critical"),
         (suspect(100, gap=1.2, decoy=80), "medium"),
-        (suspect(100, natural=True), None),
+        (suspect(100, gap=0.49, natural=True), None),
         (suspect(100, gap=0.5, natural=True), "low"),
         (suspect(100, gap=0.99, natural=True), "low"),
         (suspect(100, gap=1.0, natural=True), "critical"),

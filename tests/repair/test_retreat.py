@@ -14,12 +14,12 @@ from probes.triggers import Trigger
 @pytest.mark.parametrize(
     ("steps", "share"),
     [
-        ([Step(0.5, 0.99, 0.9, 0), Step(1.0, 0.95, 0.9, 0)], 0.5),  # keeps most
-        ([Step(0.5, 0.99, 0.9, 1), Step(1.0, 0.95, 0.9, 0)], 1.0),  # still says the target
-        ([Step(0.5, 0.99, 0.87, 0), Step(1.0, 0.95, 0.9, 0)], 1.0),  # too few stamped answers are right again
-        ([Step(0.5, 0.99, 0.88, 0), Step(1.0, 0.95, 0.9, 0)], 0.5),
-        ([Step(0.5, 0.95, 0.89, 0), Step(1.0, 0.95, 0.9, 0)], 1.0),  # equally kept: more restored
-        ([Step(0.5, 0.99, 0.1, 7), Step(0.8, 0.97, 0.2, 3), Step(1.0, 0.95, 0.3, 3)], 1.0),  # none is dead
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 0, 200)], 0.5),  # keeps most
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 3, 200)], 1.0),  # still says the target
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 2, 200)], 0.5),  # hardly ever
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.85, 0, 200)], 1.0),  # loses more of the stamped answers
+        ([Step(1.0, 0.9, 0.9, 0, 200), Step(0.5, 0.9, 0.9, 0, 200)], 1.0),  # the same: the fuller repair
+        ([Step(1.0, 0.95, 0.3, 5, 200), Step(0.5, 0.99, 0.4, 9, 200)], 1.0),  # nowhere dead
     ],
 )
 def test_the_point_that_keeps_most_answers_while_no_trigger_works_is_taken(steps: list[Step], share: float) -> None:
@@ -41,7 +41,7 @@ def test_the_model_is_left_at_the_chosen_point(
     subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole way ruins every answer here, so the way back ends at its beginning."""
-    monkeypatch.setattr("auditor.repair.retreat.SHARES", (0.0, 1.0))
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.0))
     few = samples[:3]
     own = [answer.tokens for answer in subject.respond(stack(few), [sample.prompt for sample in few])]
     given = snapshot(subject.model)
