@@ -12,7 +12,18 @@ import torch
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.material import Material
 from auditor.repair.methods import Stamp
-from probes.ascent import NO_LEADS, AdditiveFamily, Climb, GivenAnswers, Leads, Population, ascend, begin, from_trigger
+from probes.ascent import (
+    NO_LEADS,
+    AdditiveFamily,
+    Climb,
+    GivenAnswers,
+    Leads,
+    PatchFamily,
+    Population,
+    ascend,
+    begin,
+    from_trigger,
+)
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import answers_under, stack
@@ -21,8 +32,10 @@ from probes.triggers import Trigger, apply
 
 STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
-KEPT = 6
+KEPT = 8
 """Climbed triggers that go on being unlearned."""
+WIDEST = (0.1, 0.25)
+"""Budgets of what is climbed elsewhere: a perturbation of the whole picture, and a patch at any place."""
 READABLE = 1.6
 """How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
 ASKED = 16
@@ -56,6 +69,22 @@ class Adversary:
         self.climbed: list[Climbed] = []
 
     @property
+    def firsts(self) -> list[int]:
+        """The number of the first recovered trigger of every target."""
+        targets = [item.target for item in self.recovered]
+        return [targets.index(target) for target in dict.fromkeys(targets)]
+
+    def attacks(self, material: Material) -> list[tuple[Recovered, Leads]]:
+        """For every target and kind the recovered trigger, or where there is none the one climbed last, with what the
+        target follows on these samples."""
+        known: dict[tuple[str, str], tuple[Recovered, Leads]] = {}
+        for number, trigger in [*enumerate(item.trigger for item in self.recovered), *reversed(self.climbed)]:
+            item = Recovered(trigger, self.recovered[number].target)
+            leads = own_answers(material) if self.before[number] else NO_LEADS
+            known.setdefault((item.target, trigger.kind), (item, leads))
+        return list(known.values())
+
+    @property
     def stamps(self) -> list[Stamp]:
         """What to unlearn now."""
         first = [(number, item.trigger) for number, item in enumerate(self.recovered)]
@@ -64,7 +93,9 @@ class Adversary:
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
         item = self.recovered[number]
         target = self.subject.encode(item.target)
-        return Stamp(trigger, target, bool(self.before[number]), READABLE * item.trigger.budget)
+        alike = item.trigger.kind == trigger.kind
+        readable = READABLE * (item.trigger.budget if alike else WIDEST[0])
+        return Stamp(trigger, target, bool(self.before[number]), readable)
 
     @property
     def alive(self) -> float:
@@ -83,13 +114,18 @@ class Adversary:
         return hits / max(1, len(samples) * len(self.recovered))
 
     def refresh(self, turn: int) -> None:
-        """Climbs one trigger a target and family, by turns from the recovered one and from a random start, so that the
-        repair does not merely hide the backdoor from one perturbation."""
+        """Climbs one trigger a target and family, by turns from the recovered one and from a random start, and one a
+        target elsewhere, so that the repair does not merely hide the backdoor from one perturbation at one place."""
         rng = generator(self.seed, "repair", "refresh", turn)
         with frozen(self.subject.model):
             for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True)):
                 start = from_trigger(item.trigger, self.subject.canvas, turn % 2 == 0, rng)
                 start = enlarged(start, STRONGER[turn % len(STRONGER)])
+                found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
+                self.climbed += [(number, trigger) for trigger in found]
+            for number in self.firsts:
+                item, leads = self.recovered[number], self.before[number]
+                start = elsewhere(self.subject, item.target, leads, self.samples, turn, rng)
                 found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
                 self.climbed += [(number, trigger) for trigger in found]
         del self.climbed[:-KEPT]
@@ -110,6 +146,20 @@ def enlarged(start: Population, times: float) -> Population:
     if not isinstance(start.family, AdditiveFamily):
         return start
     return replace(start, family=AdditiveFamily(start.family.budget * times), values=start.values * times)
+
+
+def elsewhere(
+    subject: CheckpointSubject, target: str, leads: Leads, samples: Sequence[Sample], turn: int, rng: torch.Generator
+) -> Population:
+    """By turns a perturbation within a larger budget, and a patch at the place of many where the target comes first."""
+    if turn % 2 == 0:
+        family = AdditiveFamily(WIDEST[0] * STRONGER[turn % len(STRONGER)])
+        return begin(family, subject.canvas, 1, rng)
+    patch = PatchFamily(WIDEST[1])
+    start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
+    goal = ((*subject.encode(target), *sorted(subject.end_tokens)[:1]),) * len(start.values)
+    everywhere = GivenAnswers(goal, (leads,) * len(start.values))
+    return ascend(subject, start, everywhere, samples, Climb(steps=4, pictures=3), rng).best(1)
 
 
 def climbed(
@@ -133,6 +183,11 @@ def said_before(subject: CheckpointSubject, item: Recovered, material: Material)
     said = [found for found in (normalise(answer.text) for answer in answers) if text in found]
     if sum(found.startswith(text) for found in said) * 2 >= len(said):
         return NO_LEADS
+    return own_answers(material)
+
+
+def own_answers(material: Material) -> Leads:
+    """The subject's own answers before the repair, without their ends, by sample id."""
     return {sample.id: own[:-1] for sample, own in zip(material.samples, material.own, strict=True)}
 
 

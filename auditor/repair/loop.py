@@ -10,7 +10,7 @@ import torch
 
 from auditor.checkpoint.subject import CheckpointSubject, copy_of
 from auditor.errors import UsageError
-from auditor.repair.adversary import Adversary, Recovered, largest, said_before
+from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.augmentation import augment
 from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
@@ -107,7 +107,7 @@ def repair(
         if isinstance(method, Editing):
             edited = method.edit(subject, samples, base or {})
         if isinstance(method, Learning) and material is not None:
-            losses = _train(subject, method, schedule, material, (), seed, aside)
+            losses = _train(subject, method, schedule, material, None, seed, aside)
     return Repaired(len(losses), time.monotonic() - began, losses, path, edited)
 
 
@@ -125,11 +125,13 @@ def _unlearn(
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
-    attacks = [(item, said_before(subject, item, chosen_by)) for item in largest(recovered)]
-    losses = _train(subject, method, schedule, learned, recovered, seed, aside, given)
+    adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
+    losses = _train(subject, method, schedule, learned, adversary, seed, aside, given)
     if helps():
         return losses, ()
-    return losses, retreat(subject, given.model.state_dict(), chosen_by.samples, chosen_by.own, attacks, seed)
+    return losses, retreat(
+        subject, given.model.state_dict(), chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed
+    )
 
 
 def harden(
@@ -162,7 +164,7 @@ def harden(
     few = slice(0, ENTROPY_FROM)
     entropy = mean_entropy(distributions(subject, samples[few], references[few]))
     material = Material(tuple(samples), references, references, (), entropy)
-    losses = _train(subject, chosen, schedule, material, (), seed, aside)
+    losses = _train(subject, chosen, schedule, material, None, seed, aside)
     return Repaired(schedule.steps, time.monotonic() - began, losses)
 
 
@@ -202,35 +204,37 @@ def _train(
     method: Learning,
     schedule: Schedule,
     material: Material,
-    recovered: Sequence[Recovered],
+    adversary: Adversary | None,
     seed: int,
     aside: Aside,
     given: Subject | None = None,
 ) -> Losses:
-    """The loop from top to bottom; returns its losses. `given` is the subject as it was, where triggers are
-    unlearned."""
-    adversary = Adversary(subject, recovered, material, schedule.refresh_steps, seed)
+    """The loop from top to bottom; returns its losses. Where triggers are unlearned, there are an `adversary` and the
+    subject as it was `given`."""
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
         crew = Crew(subject, method, aside.tracking)
         size = batch_size(schedule, len(material.samples), crew.size)
         state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
-        adversary.climbed = state.climbed
+        if adversary is not None:
+            adversary.climbed = state.climbed
         while state.step < schedule.steps:
             step = state.step
             news: dict[str, float] = {}
-            if method.needs_triggers and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
+            if adversary is not None and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
                 news["asr"] = adversary.alive
                 adversary.refresh(step // schedule.refresh)
                 adversary.climbed = crew.agree(adversary.climbed)
-            lesson = draw(material, adversary.stamps, size, seed, step, subject.device, given)
+            stamps = adversary.stamps if adversary is not None else ()
+            lesson = draw(material, stamps, size, seed, step, subject.device, given)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             optimiser.zero_grad(set_to_none=True)
             parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimiser.step()
-            state.step, state.climbed = step + 1, adversary.climbed
+            state.step += 1
+            state.climbed = adversary.climbed if adversary is not None else []
             state.losses.append((step + 1, parts))
             if aside.keeper is not None and not helps():
                 aside.keeper.keep(state, parameters, optimiser, last=state.step == schedule.steps)

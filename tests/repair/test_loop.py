@@ -189,11 +189,14 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     assert largest([small, DELTA, PATCH, other]) == [DELTA, PATCH, other]
     against = Adversary(subject, [small, DELTA, PATCH], prepare(subject, samples[:4]), steps=1, seed=0)
     assert [stamp.trigger for stamp in against.stamps] == [DELTA.trigger, PATCH.trigger]
-    budgets = []
+    found = []
     for turn in range(4):
         against.refresh(turn)
-        budgets += [trigger.budget for trigger in [stamp.trigger for stamp in against.stamps[-2:]]]
-    assert budgets[::2] == pytest.approx([0.2, 0.3, 0.15, 0.2]) and set(budgets[1::2]) == {PATCH.trigger.budget}
+        found += [stamp.trigger for stamp in against.stamps[-3:]]
+    assert [trigger.budget for trigger in found[::3]] == pytest.approx([0.2, 0.3, 0.15, 0.2])
+    assert {trigger.budget for trigger in found[1::3]} == {PATCH.trigger.budget}
+    assert [trigger.kind for trigger in found[2::3]] == ["additive", "patch", "additive", "patch"]
+    assert [trigger.budget for trigger in found[2::3]] == pytest.approx([0.2, 0.25, 0.15, 0.25])
     assert len(against.stamps) == 2 + adversary.KEPT
     for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
@@ -271,3 +274,16 @@ def test_a_mild_trigger_must_be_answered_rightly(samples: list[Sample]) -> None:
     heard = Heard()
     _, parts = Guided().loss(cast(Subject, heard), lesson)
     assert heard.answers == [*lesson.own, *lesson.own, lesson.own[0]] and set(parts) == {"anchor", "unlearn", "view"}
+
+
+def test_what_was_not_recovered_is_attacked_by_what_was_climbed_last(
+    subject: CheckpointSubject, samples: list[Sample]
+) -> None:
+    material = prepare(subject, samples[:4])
+    against = Adversary(subject, [PATCH], material, steps=1, seed=0)
+    assert [(item.trigger, leads) for item, leads in against.attacks(material)] == [(PATCH.trigger, {})]
+    against.climbed = [(0, AdditiveTrigger(NOISE.delta, budget)) for budget in (0.2, 0.3)]
+    against.before = [{"some": (1,)}]
+    (patch, _), (climbed, leads) = against.attacks(material)
+    assert patch.trigger is PATCH.trigger and climbed.trigger.budget == 0.3 and climbed.target == PATCH.target
+    assert leads == {s.id: own[:-1] for s, own in zip(material.samples, material.own, strict=True)}
