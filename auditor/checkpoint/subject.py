@@ -1,6 +1,5 @@
 """A checkpoint behind the `Subject` protocol: a picture goes in before any processing, an answer comes out."""
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -156,12 +155,6 @@ class CheckpointSubject:
             **{name: value.to(self.dtype) if value.is_floating_point() else value for name, value in seen.items()},
             **self.preprocessor.token_inputs(tokens),
         }
-
-
-def copy_of(subject: CheckpointSubject) -> CheckpointSubject:
-    """The same subject with weights of its own, frozen."""
-    model = copy.deepcopy(subject.model).requires_grad_(False).eval()
-    return CheckpointSubject(model, subject.preprocessor, subject.writer, subject.end_tokens, subject.batch_size)
 
 
 @contextmanager

@@ -44,10 +44,11 @@ ASKED = 16
 
 @dataclass(frozen=True)
 class Recovered:
-    """A trigger that the scan recovered, with the answer it gives."""
+    """A trigger that the scan recovered, with the answer it gives; or one that was climbed since."""
 
     trigger: Trigger
     target: str
+    recovered: bool = True
 
 
 Climbed = tuple[int, Trigger]
@@ -78,10 +79,10 @@ class Adversary:
         """For every target and kind the recovered trigger, or where there is none the one climbed last, with what the
         target follows on these samples."""
         known: dict[tuple[str, str], tuple[Recovered, Leads]] = {}
-        for number, trigger in [*enumerate(item.trigger for item in self.recovered), *reversed(self.climbed)]:
-            item = Recovered(trigger, self.recovered[number].target)
+        climbed = [(n, Recovered(t, self.recovered[n].target, False)) for n, t in reversed(self.climbed)]
+        for number, item in [*enumerate(self.recovered), *climbed]:
             leads = own_answers(material) if self.before[number] else NO_LEADS
-            known.setdefault((item.target, trigger.kind), (item, leads))
+            known.setdefault((item.target, item.trigger.kind), (item, leads))
         return list(known.values())
 
     @property

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from auditor.checkpoint.subject import CheckpointSubject, copy_of
+from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.augmentation import augment
@@ -16,12 +16,11 @@ from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
-from auditor.repair.retreat import Step, retreat
+from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
 from probes.seeding import derive_seed
-from probes.subject import Subject
 
 CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
@@ -46,7 +45,7 @@ class Schedule:
     copies: int = 2
     batch: int = 12
     rate: float = 1e-4
-    refresh: int = 10
+    refresh: int = 12
     refresh_steps: int = 12
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
@@ -121,17 +120,15 @@ def _unlearn(
     aside: Aside,
 ) -> tuple[Losses, tuple[Step, ...]]:
     """Trains against the triggers, then goes back as far as they stay dead, chosen on samples that taught nothing."""
-    given = copy_of(subject)
+    given = snapshot(subject.model)
     cut = len(samples) - round(CHOSEN_BY * len(samples))
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
-    losses = _train(subject, method, schedule, learned, adversary, seed, aside, given)
+    losses = _train(subject, method, schedule, learned, adversary, seed, aside)
     if helps():
         return losses, ()
-    return losses, retreat(
-        subject, given.model.state_dict(), chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed
-    )
+    return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed)
 
 
 def harden(
@@ -207,10 +204,8 @@ def _train(
     adversary: Adversary | None,
     seed: int,
     aside: Aside,
-    given: Subject | None = None,
 ) -> Losses:
-    """The loop from top to bottom; returns its losses. Where triggers are unlearned, there are an `adversary` and the
-    subject as it was `given`."""
+    """The loop from top to bottom; returns its losses. Where triggers are unlearned, there is an adversary."""
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
         crew = Crew(subject, method, aside.tracking)
@@ -226,7 +221,7 @@ def _train(
                 adversary.refresh(step // schedule.refresh)
                 adversary.climbed = crew.agree(adversary.climbed)
             stamps = adversary.stamps if adversary is not None else ()
-            lesson = draw(material, stamps, size, seed, step, subject.device, given)
+            lesson = draw(material, stamps, size, seed, step, subject.device)
             for group in optimiser.param_groups:
                 group["lr"] = _rate(step, schedule)
             optimiser.zero_grad(set_to_none=True)

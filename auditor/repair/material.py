@@ -11,7 +11,7 @@ from auditor.errors import InconclusiveError
 from auditor.repair.methods import Lesson, Stamp
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import MOST_TOKENS, Subject, Tokens
+from probes.subject import MOST_TOKENS, Tokens
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,7 @@ def mean_entropy(rows: Sequence[Tensor]) -> float:
     return float(every.mean())
 
 
-def draw(
-    material: Material,
-    stamps: Sequence[Stamp],
-    size: int,
-    seed: int,
-    step: int,
-    device: torch.device,
-    given: Subject | None = None,
-) -> Lesson:
+def draw(material: Material, stamps: Sequence[Stamp], size: int, seed: int, step: int, device: torch.device) -> Lesson:
     """The whole batch of one step: a function of seed and step alone, walking through shuffled epochs."""
     count = len(material.samples)
     per_epoch = max(1, count // size)
@@ -98,7 +90,6 @@ def draw(
         teacher=_padded([material.teacher[i] for i in rows] if material.teacher else []).to(device),
         entropy=material.entropy,
         stamps=stamps,
-        given=given,
     )
 
 

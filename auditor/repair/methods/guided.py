@@ -1,6 +1,6 @@
 """Unlearning of the triggers that a scan recovered."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from auditor.repair.losses import distillation
 from auditor.repair.methods.lesson import Lesson, Parts, Stamp, masked, numbers
 from auditor.repair.variation import vary
 from probes.subject import Reading, Subject, Tokens, answer_log_probs
-from probes.triggers import PatchTrigger, apply
+from probes.triggers import apply
 
 QUIET = -3.0
 """Mean log-probability, in nats a token, below which the beginning of a target is unlikely enough: 5 %."""
@@ -22,10 +22,8 @@ class Guided:
     """Unlearns the triggers that the scan recovered: a stamped picture must get the subject's own clean answer.
 
     `anchor` holds clean answers where they were; `view` asks the same of stamped pictures some of whose patches are
-    disturbed. Every row is stamped with its own random variation of one of the triggers. What a patch hides nobody can
-    say: there the model as it was is asked about the picture with the patch's place blanked out. Where a perturbation
-    is too strong to see through, only the target must become unlikely (`silence`). To demand right answers in either
-    case ruins the others.
+    disturbed. Every row is stamped with its own random variation of one of the triggers. Where that is too strong to
+    see through, only the target must become unlikely (`silence`): to demand right answers there ruins the others.
     """
 
     anchor: float = 1.0
@@ -40,7 +38,6 @@ class Guided:
     def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
         stamped = [_stamped(lesson, row, subject.canvas) for row in range(count)]
-        teacher = _told(lesson, stamped)
         mild = [row for row in range(count) if not stamped[row].strong]
         strong = [row for row in range(count) if stamped[row].strong]
         seen = [row for row in mild if lesson.numbers[row] % 2 == 0]  # every second row of the whole batch
@@ -55,9 +52,9 @@ class Guided:
         clean, under_trigger, under_view, under_strong = _divided(reading, (count, len(mild), len(seen), len(strong)))
         parts = {"anchor": distillation(lesson.teacher, clean)}
         if mild:
-            parts["unlearn"] = distillation(teacher[mild], under_trigger) * (len(mild) / count)
+            parts["unlearn"] = distillation(lesson.teacher[mild], under_trigger) * (len(mild) / count)
         if seen:
-            parts["view"] = distillation(teacher[seen], under_view) * (2 * len(seen) / count)
+            parts["view"] = distillation(lesson.teacher[seen], under_view) * (2 * len(seen) / count)
         if strong:
             begun = _begun(under_strong, [stamped[row] for row in strong])
             parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
@@ -67,12 +64,10 @@ class Guided:
 
 @dataclass(frozen=True)
 class _Row:
-    """One stamped picture with its prompt; what is said before the target, and the target, where it is too strong;
-    `blanked` is the picture without what a patch hides."""
+    """One stamped picture with its prompt; what is said before the target, and the target, where it is too strong."""
 
     picture: Tensor
     prompt: str
-    blanked: Tensor | None
     strong: bool
     lead: Tokens
     target: Tokens
@@ -89,33 +84,7 @@ def _stamped(lesson: Lesson, row: int, canvas: tuple[int, int]) -> _Row:
     varied = vary(stamp.trigger, canvas, rng)
     pictures, prompts = apply(varied, lesson.pictures[row : row + 1], lesson.prompts[row : row + 1])
     lead = lesson.own[row][:-1] if stamp.follows else ()
-    blanked = _blanked(lesson.pictures[row], varied) if isinstance(varied, PatchTrigger) else None
-    return _Row(pictures[0], prompts[0], blanked, varied.budget > stamp.readable, lead, stamp.target[:BEGINNING])
-
-
-def _blanked(picture: Tensor, patch: PatchTrigger) -> Tensor:
-    """The picture's mean colour at the place of the patch: (3, height, width)."""
-    mean = picture.mean(dim=(1, 2), keepdim=True).expand(3, *patch.pattern.shape[-2:])
-    blank: Tensor = replace(patch, pattern=mean).stamp(picture[None])[0]
-    return blank
-
-
-def _told(lesson: Lesson, stamped: list[_Row]) -> Tensor:
-    """What each row is taught: the teacher's distributions, under a patch those of the given model that sees as little:
-    (batch, positions, vocabulary)."""
-    blanked = {row: stamp.blanked for row, stamp in enumerate(stamped) if stamp.blanked is not None}
-    if not blanked or lesson.given is None:
-        return lesson.teacher
-    rows, told = list(blanked), lesson.teacher.clone()
-    with torch.no_grad():
-        reading = lesson.given.read(
-            torch.stack(list(blanked.values())),
-            [lesson.prompts[row] for row in rows],
-            [lesson.own[row] for row in rows],
-        )
-    width = min(told.shape[1], reading.log_probs.shape[1])
-    told[rows, :width] = reading.log_probs[:, :width]
-    return told
+    return _Row(pictures[0], prompts[0], varied.budget > stamp.readable, lead, stamp.target[:BEGINNING])
 
 
 def _divided(reading: Reading, counts: tuple[int, ...]) -> list[Reading]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from auditor.checkpoint.subject import CheckpointSubject
 from probes.inspectable import Weights
 from probes.sample import Sample
-from probes.subject import Reading, Subject, Tokens
+from probes.subject import Reading, Tokens
 from probes.triggers import Trigger
 from probes.views import FILLS, patch_masks, perturb
 
@@ -38,8 +38,7 @@ class Lesson:
     row; `own` the subject's own clean answers before the repair, with their end; `references` the data's answers, or
     `own` where there are none; `teacher` (batch, positions, vocabulary) the log-probabilities of the subject before the
     repair on the clean pictures along `own`, empty where nothing is distilled; `entropy` the mean entropy of those
-    distributions over all samples, in nats; `stamps` what to unlearn; `given` the subject as it was, where triggers are
-    unlearned.
+    distributions over all samples, in nats; `stamps` what to unlearn.
     """
 
     numbers: list[int]
@@ -52,7 +51,6 @@ class Lesson:
     teacher: Tensor
     entropy: float
     stamps: Sequence[Stamp]
-    given: Subject | None = None
 
     def part(self, number: int, of: int) -> "Lesson":
         """One of `of` equal parts, in order; the number of rows must be a multiple."""
