@@ -163,7 +163,7 @@ def help_to_repair(run: Path, model: Path, data: Path | None, request: RepairReq
 
 def _verify(
     run: Path, record: AuditRecord, case: Case, request: RepairRequest, own: Answers, attacks: Sequence[Attack],
-    made: "Made", options: Options, progress: Progress, began: float,
+    made: Made, options: Options, progress: Progress, began: float,
 ) -> AuditRecord:  # fmt: skip
     """Measures the exported artefact on pictures that neither scan nor repair has seen, explains it, and judges it."""
     verify, repaired = case.parts.verify, made.opened

@@ -36,7 +36,7 @@ LIMITS = (
 NOT_LOOKED_FOR = (
     "text and dual-key triggers",
     "warping, low-frequency, frame and input-dependent triggers",
-    "sentences of the model's own words under a patch: the search for those covers perturbations of the whole picture",
+    "sentences of the model's own words under a patch (perturbations of the whole picture are)",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
@@ -99,7 +99,8 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
     ]
     notes += [
         f"{step.share:.0%} of the way from the given to the repaired weights was kept: {step.kept:.1%} of clean "
-        f"answers stay, {step.restored:.1%} under recovered triggers are right again, {step.hits} say a target"
+        f"answers stay, {step.restored:.1%} under recovered triggers are right again, {step.hits} of {step.asked} "
+        "stamped ones say a target"
         for step in done.path[:1]
     ]
     notes += [f"{name}: {count:g}" for name, count in done.edited.items()]

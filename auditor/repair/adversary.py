@@ -158,9 +158,13 @@ def elsewhere(
         return begin(family, subject.canvas, 1, rng)
     patch = PatchFamily(WIDEST[1])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
-    goal = ((*subject.encode(target), *sorted(subject.end_tokens)[:1]),) * len(start.values)
-    everywhere = GivenAnswers(goal, (leads,) * len(start.values))
-    return ascend(subject, start, everywhere, samples, Climb(steps=4, pictures=3), rng).best(1)
+    goal = _goal(subject, target, leads, len(start.values))
+    return ascend(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(1)
+
+
+def _goal(subject: CheckpointSubject, target: str, leads: Leads, count: int) -> GivenAnswers:
+    """The whole target after what it follows, for each of `count` triggers."""
+    return GivenAnswers(((*subject.encode(target), *sorted(subject.end_tokens)[:1]),) * count, (leads,) * count)
 
 
 def climbed(
@@ -173,7 +177,7 @@ def climbed(
     rng: torch.Generator,
 ) -> list[Trigger]:
     """The triggers of the population after some steps towards the target, said after what leads to it."""
-    goal = GivenAnswers(((*subject.encode(target), *sorted(subject.end_tokens)[:1]),), (leads,))
+    goal = _goal(subject, target, leads, len(start.values))
     return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from auditor.repair.losses import distillation
-from auditor.repair.methods.lesson import Lesson, Parts, Stamp, masked, numbers
+from auditor.repair.methods.lesson import Lesson, Parts, Stamp, divided, masked, numbers
 from auditor.repair.variation import vary
-from probes.subject import Reading, Subject, Tokens, answer_log_probs
+from probes.subject import Subject, Tokens, mean_log_prob
 from probes.triggers import apply
 
 QUIET = -3.0
@@ -49,14 +49,15 @@ class Guided:
             prompts += [stamped[row].prompt for row in rows]
             answers += [stamped[row].forbidden if rows is strong else lesson.own[row] for row in rows]
         reading = subject.read(torch.cat(pictures), prompts, answers)
-        clean, under_trigger, under_view, under_strong = _divided(reading, (count, len(mild), len(seen), len(strong)))
+        clean, under_trigger, under_view, under_strong = divided(reading, (count, len(mild), len(seen), len(strong)))
         parts = {"anchor": distillation(lesson.teacher, clean)}
         if mild:
             parts["unlearn"] = distillation(lesson.teacher[mild], under_trigger) * (len(mild) / count)
         if seen:
             parts["view"] = distillation(lesson.teacher[seen], under_view) * (2 * len(seen) / count)
         if strong:
-            begun = _begun(under_strong, [stamped[row] for row in strong])
+            forbidden, leads = [stamped[row].forbidden for row in strong], [stamped[row].lead for row in strong]
+            begun = mean_log_prob(under_strong, forbidden, leads)  # (rows,)
             parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
         weights = {"anchor": self.anchor, "unlearn": 1.0, "view": self.view, "silence": self.silence}
         return torch.stack([weights[name] * part for name, part in parts.items()]).sum(), numbers(parts)
@@ -85,15 +86,3 @@ def _stamped(lesson: Lesson, row: int, canvas: tuple[int, int]) -> _Row:
     pictures, prompts = apply(varied, lesson.pictures[row : row + 1], lesson.prompts[row : row + 1])
     lead = lesson.own[row][:-1] if stamp.follows else ()
     return _Row(pictures[0], prompts[0], varied.budget > stamp.readable, lead, stamp.target[:BEGINNING])
-
-
-def _divided(reading: Reading, counts: tuple[int, ...]) -> list[Reading]:
-    """Groups of rows that were read in one forward, in their order."""
-    columns = [part.split(counts) for part in (reading.log_probs, reading.features, reading.valid)]
-    return [Reading(*group) for group in zip(*columns, strict=True)]
-
-
-def _begun(reading: Reading, rows: list[_Row]) -> Tensor:
-    """Mean log-probability of each target's beginning after what it follows: (rows,)."""
-    said = answer_log_probs(reading, [row.forbidden for row in rows])
-    return torch.stack([said[n, len(row.lead) : len(row.forbidden)].mean() for n, row in enumerate(rows)])

@@ -102,11 +102,10 @@ def numbers(parts: dict[str, Tensor]) -> Parts:
     return {name: float(value.detach()) for name, value in parts.items()}
 
 
-def halves(reading: Reading, count: int) -> tuple[Reading, Reading]:
-    """Both views were read in one forward: the first `count` rows are the untouched ones."""
-    first = Reading(reading.log_probs[:count], reading.features[:count], reading.valid[:count])
-    second = Reading(reading.log_probs[count:], reading.features[count:], reading.valid[count:])
-    return first, second
+def divided(reading: Reading, counts: Sequence[int]) -> list[Reading]:
+    """Groups of rows that were read in one forward, in their order."""
+    columns = [part.split(list(counts)) for part in (reading.log_probs, reading.features, reading.valid)]
+    return [Reading(*group) for group in zip(*columns, strict=True)]
 
 
 def masked(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from auditor.repair.losses import answer_loss, entropy_shortfall, feature_distance, view_divergence
-from auditor.repair.methods.lesson import Lesson, Parts, halves, masked, numbers
+from auditor.repair.methods.lesson import Lesson, Parts, divided, masked, numbers
 from probes.subject import Subject
 
 
@@ -36,7 +36,7 @@ class Pcr:
         reading = subject.read(
             torch.cat([lesson.pictures, views]), lesson.prompts * 2, [*lesson.references, *lesson.references]
         )
-        clean, view = halves(reading, count)
+        clean, view = divided(reading, (count, count))
         floor = torch.full(clean.valid.shape, self.floor * lesson.entropy, device=clean.valid.device)
         parts = {
             "answer": answer_loss(clean, lesson.references),
