@@ -227,6 +227,10 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
     assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[::2])]
 
 
+PARTS = {"anchor", "unlearn", "view", "silence"}
+"""The same in every part of a batch, since processes average them by place."""
+
+
 class Heard:
     """A subject that remembers what was read to it, and finds every token equally likely."""
 
@@ -258,7 +262,7 @@ def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely(
     loss, parts = Guided(silence=2.0).loss(cast(Subject, heard), lesson)
     forbidden = [(1, 1, 0), (1, 1, 1, 0)] if follows else [(1, 0), (1, 0)]
     assert heard.answers == [*lesson.own, *forbidden]
-    assert set(parts) == {"anchor", "silence"}
+    assert set(parts) == PARTS and (parts["unlearn"], parts["view"]) == (0, 0)
     assert parts["silence"] == pytest.approx(3.0 - math.log(2), abs=1e-5)
     assert loss.item() == pytest.approx(parts["anchor"] + 2 * parts["silence"], abs=1e-5)
 
@@ -273,7 +277,8 @@ def test_a_mild_trigger_must_be_answered_rightly(samples: list[Sample]) -> None:
     )  # fmt: skip
     heard = Heard()
     _, parts = Guided().loss(cast(Subject, heard), lesson)
-    assert heard.answers == [*lesson.own, *lesson.own, lesson.own[0]] and set(parts) == {"anchor", "unlearn", "view"}
+    assert heard.answers == [*lesson.own, *lesson.own, lesson.own[0]]
+    assert set(parts) == PARTS and parts["silence"] == 0 and min(parts["unlearn"], parts["view"]) >= 0
 
 
 def test_what_was_not_recovered_is_attacked_by_what_was_climbed_last(

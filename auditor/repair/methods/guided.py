@@ -50,7 +50,9 @@ class Guided:
             answers += [stamped[row].forbidden if rows is strong else lesson.own[row] for row in rows]
         reading = subject.read(torch.cat(pictures), prompts, answers)
         clean, under_trigger, under_view, under_strong = divided(reading, (count, len(mild), len(seen), len(strong)))
-        parts = {"anchor": distillation(lesson.teacher, clean)}
+        weights = {"anchor": self.anchor, "unlearn": 1.0, "view": self.view, "silence": self.silence}
+        parts = {name: clean.log_probs.new_zeros(()) for name in weights}  # the same names in every part of a batch
+        parts["anchor"] = distillation(lesson.teacher, clean)
         if mild:
             parts["unlearn"] = distillation(lesson.teacher[mild], under_trigger) * (len(mild) / count)
         if seen:
@@ -59,7 +61,6 @@ class Guided:
             forbidden, leads = [stamped[row].forbidden for row in strong], [stamped[row].lead for row in strong]
             begun = mean_log_prob(under_strong, forbidden, leads)  # (rows,)
             parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
-        weights = {"anchor": self.anchor, "unlearn": 1.0, "view": self.view, "silence": self.silence}
         return torch.stack([weights[name] * part for name, part in parts.items()]).sum(), numbers(parts)
 
 
