@@ -84,10 +84,10 @@ def repair_in_rounds(
     """Repairs into `request.out`. After every round but the last the exported model is scanned again; while something
     is found, the model as given is repaired anew against all that is known by then."""
     recovered = [Recovered(item.trigger, item.target) for item in stored]
-    if request.rounds > 1 and in_company():
+    if in_company() and (request.rounds > 1 or request.persistence):
         raise UsageError(
-            "rounds are for one process", where="--rounds", got=f"{request.rounds} rounds, several processes",
-            expected="one round", todo="leave --rounds out, and repair what came out once more",
+            "rounds and persistence are for one process", where="--rounds, --persistence", got="several processes",
+            expected="one round", todo="leave them out, or repair with one process",
         )  # fmt: skip
     if request.force and request.method.needs_triggers and not recovered:
         recovered = make_triggers(case.opened.subject, case.parts.repair, options.seed)

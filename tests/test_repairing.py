@@ -110,12 +110,15 @@ def test_every_look_divides_pictures_that_no_repair_learned_from_anew(
     assert world.looks[0] != world.looks[1]
 
 
-def test_rounds_are_for_one_process(
+def test_rounds_and_persistence_are_for_one_process(
     case: Case, world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="one process"):
         rounds_of(case, tmp_path, 2)
+    request = RepairRequest(Guided(), tmp_path / "out", Schedule(steps=1), persistence=True)
+    with pytest.raises(UsageError, match="one process"):
+        repair_in_rounds(case, request, [], tmp_path, Options(), lambda *_: None)
     assert world.learned == []
 
 

@@ -1,6 +1,6 @@
 """The processes that train one model together (accelerate): each takes its part of a batch, the first one writes.
 
-`accelerate launch --num_processes N -m auditor repair …` starts them; without it the crew is one. All gradients are
+`torchrun --nproc_per_node N -m auditor repair …` starts them; without it the crew is one. All gradients are
 means over equal parts of one batch that every process draws alike, so that N × B/N learns what 1 × B does (DDP, gloo on
 CPUs and NCCL on GPUs).
 """
@@ -60,9 +60,9 @@ class Crew:
         )  # fmt: skip
         if self.accelerator.distributed_type not in _copies(DistributedType):
             raise UsageError(
-                "this way of training together is not supported", where="accelerate launch",
+                "this way of training together is not supported", where="the launcher",
                 got=self.accelerator.distributed_type.value, expected="plain data-parallel training (DDP)",
-                todo="launch with --multi_gpu, or --cpu, and --lora-rank for models that fill a device",
+                todo="launch with torchrun, and give --lora-rank for models that fill a device",
             )  # fmt: skip
         self.subject = subject
         self.lecture: Any = self.accelerator.prepare_model(Lecture(subject, method), device_placement=False)

@@ -1,10 +1,11 @@
-"""Trains the clean model for a few steps, alone or launched by accelerate, and writes the losses: for test_crew.py."""
+"""Trains the clean model for a few steps, alone or with torchrun, and writes how many trained and the losses."""
 
 import json
 import sys
 from pathlib import Path
 
 import torch
+from accelerate import PartialState
 
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.repair.adversary import Recovered
@@ -30,4 +31,5 @@ if __name__ == "__main__":
     retreat.SHARES = (1.0,)
     losses = train(sys.argv[1], int(sys.argv[2]), 1)
     if not helps():
-        Path(sys.argv[3]).write_text(json.dumps(losses))
+        found = {"processes": PartialState().num_processes, "losses": losses}
+        Path(sys.argv[3]).write_text(json.dumps(found))

@@ -56,19 +56,21 @@ def test_a_batch_read_in_turns_has_the_loss_of_the_whole(
 
 
 def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    launch = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
-    together = run_script(["-m", "accelerate.commands.launch", *launch.split()], tmp_path / "together.json")
-    alone = run_script([], tmp_path / "alone.json")
-    assert len(together) == 4 and apart(alone, together) < 1e-4
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    processes, together = run_script(launcher, tmp_path / "together.json")
+    assert processes == 2 and len(together) == 4
+    processes, alone = run_script([], tmp_path / "alone.json")
+    assert processes == 1 and apart(alone, together) < 1e-4
 
 
-def run_script(launcher: list[str], out: Path) -> Losses:
-    """The guided losses of a process of its own, or of two: fixtures of this one are not in their way."""
+def run_script(launcher: list[str], out: Path) -> tuple[int, Losses]:
+    """How many processes trained, and the guided losses: in processes that no fixture of this one is in the way of."""
     root = Path(__file__).parents[2]
     command = [sys.executable, *launcher, "-m", "tests.repair.crew_script", "guided", "4", str(out)]
     environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, cwd=root, timeout=300, env=environment)
-    return tuple((int(step), parts) for step, parts in json.loads(out.read_text()))
+    found = json.loads(out.read_text())
+    return found["processes"], tuple((int(step), parts) for step, parts in found["losses"])
 
 
 @pytest.mark.parametrize("rank", [0, 2])
