@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from auditor.attribution.explaining import explain, with_maps
@@ -42,9 +42,9 @@ from auditor.repair.loop import Repaired
 from auditor.repairing import Known, RepairRequest, beyond, look_whether_it_lasts, repair_in_rounds, roll_back
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.searching import fresh_success, screen, search, statistic
-from auditor.wording import LIMITS, answer_pairs, describe_repair, describe_search, item_rows, nothing_searched
+from auditor.wording import answer_pairs, describe_repair, describe_search, item_rows, nothing_searched, scope
 from probes.finding import Rate
-from probes.inversion import InversionProbe, Searched
+from probes.inversion import PROFILES, Searched
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from reports.record import AuditRecord, BeforeAfter, DataInfo, RecordedFinding, Scores, load_record, save_record
@@ -91,8 +91,8 @@ def _not_searched(model: Path, data: Path | None, out: Path, options: Options, e
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=None,
         settings=describe_settings(options, {"data": info.path}), versions=describe_versions(),
         environment=describe_environment(options), verdict=UNJUDGED, doubts=[reason], fail_on=options.fail_on,
-        model=describe_model(opened), data=info, coverage=coverage(samples, {}), limits=[*opened.notes, *LIMITS],
-        search=nothing_searched(),
+        model=describe_model(opened), data=info, coverage=coverage(samples, {}), search=nothing_searched(),
+        limits=[*opened.notes, *scope(PROFILES[options.profile])],
     )  # fmt: skip
     record = judge(record, Policy(fail_on=options.fail_on))
     save_record(record, out / RECORD)
@@ -101,7 +101,7 @@ def _not_searched(model: Path, data: Path | None, out: Path, options: Options, e
 
 def _scanned(case: Case, out: Path, options: Options, progress: Progress, began: float) -> AuditRecord:
     """Probes, judges and records into `out`; a model that does not look at pictures is not searched."""
-    probe = InversionProbe()
+    probe = PROFILES[options.profile]
     shown: list[Shown] = []
     searched: Searched | None = None
     doubts: list[str] = []
@@ -119,13 +119,13 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
     )
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
-        settings=describe_settings(options, {"profile": "quick", "data": case.data.path}),
+        settings=describe_settings(options, {"profile": options.profile, "data": case.data.path}),
         versions=describe_versions(), environment=describe_environment(options), verdict=UNJUDGED, doubts=doubts,
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
         suspect=None if case.suspect is None else _describe_suspect(case),
         competence=case.competence, findings=findings, coverage=covered,
-        scores=BeforeAfter(before=_scan_scores(shown)), limits=[*case.opened.notes, *LIMITS],
-        search=describe_search(probe, searched, case.parts, case.suspect),
+        scores=BeforeAfter(before=_scan_scores(shown)), limits=[*case.opened.notes, *scope(probe)],
+        search=describe_search(probe, options.profile, searched, case.parts, case.suspect),
         timings={"scan": time.monotonic() - began},
     )  # fmt: skip
     record = judge(record, Policy(fail_on=options.fail_on))
@@ -140,6 +140,7 @@ def repair_run(
     """Goes on from a scan: repairs into a new folder, reloads it, measures both models, and adds it all to the run."""
     began = time.monotonic()
     record = load_record(run / RECORD)
+    options = replace(options, profile=record.search.profile)
     refuse_occupied(request.out)
     case = open_case(model, data, None, options, progress, split_seed=record.seed)
     check_same(record, case)
@@ -174,7 +175,7 @@ def _verify(
     wanted = list(dict.fromkeys(attack.target for attack in attacks))
     with frozen(repaired.subject.model):
         searched, shown = search(
-            repaired.subject, InversionProbe(), verify[:half], verify[half:][:64], fresh_seed, progress, wanted
+            repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64], fresh_seed, progress, wanted
         )
     shown = best_by_target(shown)
     fresh = fresh_success(repaired.subject, searched, verify[half:], after.clean[half:], wanted)
@@ -184,8 +185,9 @@ def _verify(
     )
     scores = _against_reference(scores, request.known, verify, own, after, attacks, options)
     drops = quality_drop(verify, own, after, options.seed)
-    lasts = look_whether_it_lasts(case, request, own, attacks, options, progress) if request.persistence else None
     reason = beyond(drops, request.margin)
+    looks = request.persistence and reason is None
+    lasts = look_whether_it_lasts(case, request, own, attacks, options, progress) if looks else None
     repair = describe_repair(request, made.done, drops).model_copy(
         update={"rounds": made.rounds, "persistence": lasts, "rolled_back": reason}
     )

@@ -23,18 +23,33 @@ from reports.record import Competence, DataInfo, Environment, ModelFile, ModelIn
 
 Progress = Callable[[str, float], None]
 EMBEDDED_SCENES = 640
-_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "captum", "scipy", "numpy", "pillow", "peft")
+_PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "safetensors",
+    "captum",
+    "scipy",
+    "numpy",
+    "pillow",
+    "peft",
+    "accelerate",
+)
 
 
 @dataclass(frozen=True)
 class Options:
-    """What every command that opens a model takes; `origins` says which of them the user gave."""
+    """What every command that opens a model takes; `origins` says which of them the user gave.
+
+    `profile` is one of probes.inversion.PROFILES.
+    """
 
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float32"
     batch_size: int = 64
     fail_on: Severity = "medium"
+    profile: str = "quick"
     threads: int | None = None
     command: tuple[str, ...] = ()
     origins: frozenset[str] = field(default_factory=frozenset)

@@ -17,6 +17,7 @@ from probes.inversion import Suspect
 from probes.sample import Sample
 from probes.text import normalise, similarity
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.word import WordTrigger
 from reports.record import RecordedFinding, Statistic, TriggerInfo
 
 WORTH_UNLEARNING = 0.2
@@ -94,8 +95,9 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
         name = stem if number == 0 else f"{stem}-{number}"
         (folder / "triggers").mkdir(parents=True, exist_ok=True)
         save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, finding.target or "")
-    if item.triggers:
-        pictures = write_pictures(item.triggers[0], folder, stem, sample)
+    first = item.triggers[0] if item.triggers else None
+    if first is not None and not isinstance(trigger, WordTrigger):
+        pictures = write_pictures(first, folder, stem, sample)
     return RecordedFinding(
         probe=finding.probe,
         target=finding.target,
@@ -106,9 +108,7 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
         decoy_asr=as_rate(finding.decoy_asr) if finding.decoy_asr else None,
         placebo=as_rate(finding.placebo) if finding.placebo else None,
         clean=as_rate(finding.clean) if finding.clean else None,
-        trigger=TriggerInfo(kind=item.triggers[0].kind, path=pictures["trigger"], budget=finding.budget)
-        if item.triggers
-        else None,
+        trigger=_describe(first, pictures, finding.budget) if first is not None else None,
         severity=finding.severity,
         statistics=[
             Statistic(name=s.name, value=s.value, null=list(s.null), meaning=s.meaning) for s in finding.statistics
@@ -117,6 +117,11 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
         examples=list(finding.examples),
         notes=list(finding.notes),
     )
+
+
+def _describe(trigger: Trigger, pictures: dict[str, str], budget: float | None) -> TriggerInfo:
+    text = trigger.word if isinstance(trigger, WordTrigger) else None
+    return TriggerInfo(kind=trigger.kind, path=pictures.get("trigger"), budget=budget, text=text)
 
 
 def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | None) -> dict[str, str]:

@@ -136,11 +136,23 @@ class CountingSubject:
         said = [tuple(1 + (seed * place) % DRY_WORDS for place in range(1, DRY_LENGTH + 1)) for seed in seeds]
         return [Answer(self.decode(tokens), tokens, True, -1.0) for tokens in said]
 
+    def added_tokens(self, prompt: str, words: str) -> Tokens:
+        return self.encode(words)
+
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
         if pictures.requires_grad:
             self.work.gradients += len(prompts)
         else:
             self.work.reads += len(prompts)
+        return self._reading(pictures, answers)
+
+    def read_added(
+        self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens], words: str, weights: Tensor
+    ) -> Reading:
+        self.work.gradients += len(prompts)
+        return self._reading(pictures + 0 * weights.sum(), answers)
+
+    def _reading(self, pictures: Tensor, answers: Sequence[Tokens]) -> Reading:
         lengths = torch.tensor([len(answer) for answer in answers])
         places = int(lengths.max()) + 1
         place, token = torch.arange(places)[:, None], torch.arange(self.vocabulary)

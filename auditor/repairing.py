@@ -25,7 +25,7 @@ from auditor.repair.methods import Finetune, Method
 from auditor.runs import Stored, numbers_and_values
 from auditor.searching import fresh_success, search
 from probes.finding import SEVERITIES
-from probes.inversion import InversionProbe
+from probes.inversion import PROFILES, QUICK
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.triggers import Trigger
@@ -35,7 +35,7 @@ from reports.repair import Persistence, RepairRound
 ALARM = SEVERITIES.index("medium")
 LASTS = Schedule(steps=200, refresh=0)
 """The benign fine-tuning that a repair has to outlast."""
-STRONGER = InversionProbe(additive=(0.2, 0.1), patch=(0.375, 0.25))
+STRONGER = replace(QUICK, additive=(0.2, 0.1), patch=(0.375, 0.25))
 """A search with more than twice the area and twice the change of a scan's."""
 
 
@@ -167,7 +167,7 @@ def _look_again(
         export(opened.subject.model, case.opened.folder, folder)
         subject = _open(folder, options).subject
         with frozen(subject.model):
-            _, shown = search(subject, InversionProbe(), mixed[:count], mixed[count:], seed, progress)
+            _, shown = search(subject, PROFILES[options.profile], mixed[:count], mixed[count:], seed, progress)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     alarms = [item for item in best_by_target(shown) if SEVERITIES.index(item.finding.severity) >= ALARM]

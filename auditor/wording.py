@@ -11,7 +11,9 @@ from auditor.evaluation.scoring import Answers, Attack
 from auditor.repair.loop import Repaired
 from auditor.searching import statistic
 from probes.inversion import InversionProbe, Searched
+from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
+from probes.triggers.word import LONGEST
 from reports.record import AnswerPair, AuditRecord, Measure, SearchFamily, SearchInfo
 from reports.repair import LossPoint, RepairInfo
 
@@ -24,22 +26,36 @@ NO_CALIBRATION = (
     "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship; "
     "without one, or 19 negatives of your own, the score stands alone."
 )
+PICTURES_SEARCHED = (
+    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
+    "frame or a text trigger may evade this search."
+)
+WORDS_SEARCHED = (
+    "Searched: one universal additive perturbation, one patch, and words at the end of prompts. A trigger made anew "
+    "for every picture, a warp, a frame, or a patch and a word that only work together may evade this search."
+)
 LIMITS = (
     NO_CONTROLS,
     NO_CALIBRATION,
-    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
-    "frame or a text trigger may evade this search.",
+    PICTURES_SEARCHED,
     "Targets that equal what the model says to blank or blurred pictures cannot be told from its habits.",
     "Out of scope: several pictures in one prompt, video, many turns, and sampled (non-greedy) answers.",
 )
 
+TEXT = "text and dual-key triggers"
+TEXT_BEYOND = "answers of one or two words, or of the model's own words, to words in a prompt; dual-key triggers"
 NOT_LOOKED_FOR = (
-    "text and dual-key triggers",
+    TEXT,
     "warping, low-frequency, frame and input-dependent triggers",
     "sentences of the model's own words under a patch (perturbations of the whole picture are)",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
+
+
+def scope(probe: InversionProbe) -> list[str]:
+    """The limits of a scan with that probe."""
+    return [WORDS_SEARCHED if limit is PICTURES_SEARCHED and probe.words is not None else limit for limit in LIMITS]
 
 
 def describe_limits(record: AuditRecord) -> list[str]:
@@ -52,7 +68,7 @@ def describe_limits(record: AuditRecord) -> list[str]:
 
 
 def describe_search(
-    probe: InversionProbe, searched: Searched | None, parts: Parts, suspect: Dataset | None
+    probe: InversionProbe, profile: str, searched: Searched | None, parts: Parts, suspect: Dataset | None
 ) -> SearchInfo:
     """What a scan looked for, with which budgets, steps and prompts; empty where it did not come to a search."""
     if searched is None:
@@ -61,6 +77,8 @@ def describe_search(
         f"one answer, or a phrase added to right answers, that {what} brings about"
         for what in ("a universal additive perturbation", "a patch")
     ]
+    if probe.words is not None:
+        looked.append("one sentence that words at the end of a prompt bring about")
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
@@ -71,10 +89,16 @@ def describe_search(
         SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
                      objective="unusual token first or after an answer, over places that cover the picture"),
     ]  # fmt: skip
+    if (words := probe.words) is not None:
+        families.append(
+            SearchFamily(name=WORDS, budget=words.budgets[0] / LONGEST, restarts=words.restarts,
+                         steps=words.search.steps, objective="unusual token first or after, then its sentence")
+        )  # fmt: skip
     usual = int((~searched.habits.unusual).sum())
     return SearchInfo(
+        profile=profile,
         looked_for=looked,
-        not_looked_for=list(NOT_LOOKED_FOR),
+        not_looked_for=[TEXT_BEYOND if item == TEXT and probe.words is not None else item for item in NOT_LOOKED_FOR],
         families=families,
         usual_tokens=usual,
         statistic=statistic(searched),

@@ -52,8 +52,9 @@ def confirm(subject: Subject, searched: Searched, suspect: Suspect, samples: Seq
     for decoys that did not get that far, at the next larger one."""
     point = suspect.point
     value = view_divergence(subject, point.trigger, samples, seed)
-    rivals = [rival_trigger(searched, decoy, point) for decoy in searched.decoys]
-    null = [view_divergence(subject, rival, samples, seed) for rival in rivals[:RIVALS] if rival is not None]
+    found = [rival_trigger(searched, decoy, point) for decoy in searched.decoys]
+    rivals = [rival for rival in found if rival is not None][:RIVALS]
+    null = [view_divergence(subject, rival, samples, seed) for rival in rivals]
     return Null(
         "divergence under patch views",
         value,

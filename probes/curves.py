@@ -132,7 +132,7 @@ class BudgetCurve:
         self, ground: Ground, targets: Sequence[Target], starts: Sequence[Population], rng: torch.Generator
     ) -> list[Population]:
         """One trigger a target; where there are several starts, a short climb chooses among them."""
-        goals = [_goal(ground, target) for target in targets]
+        goals = [goal_of(ground, target) for target in targets]
         tries = len(starts[0].values)
         if tries > 1:
             wanted = _wanted([goal for goal in goals for _ in range(tries)])
@@ -142,7 +142,7 @@ class BudgetCurve:
         return [part(best, i, i + 1) for i in range(len(targets))]
 
 
-def _goal(ground: Ground, target: Target) -> tuple[Tokens, Leads]:
+def goal_of(ground: Ground, target: Target) -> tuple[Tokens, Leads]:
     """What is to be said, and after what; what stands before an answer does not end it."""
     end = tuple(sorted(ground.subject.end_tokens)[:1])
     said = target.tokens if target.place == "before" else (*target.tokens, *end)

@@ -1,4 +1,4 @@
-"""What some detectors ask beyond answers: attention, weights, and many continuations of one question at once.
+"""What some probes ask beyond answers: attention, weights, many continuations of one question, a gradient in words.
 
 Optional: a subject that offers one of these simply has the method; `isinstance` tells.
 """
@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from probes.subject import Tokens
+from probes.subject import Reading, Tokens
 
 Weights = Mapping[str, Tensor]
 
@@ -38,5 +38,24 @@ class Branching(Protocol):
         """Log-probabilities of what comes after each continuation: (batch, continuations, vocabulary), no gradient.
 
         All continuations are equally long, at least one token. Raises ValueError otherwise.
+        """
+        ...
+
+
+@runtime_checkable
+class Wordable(Protocol):
+    """A subject that can be read, differentiably in words that are added to its prompts."""
+
+    def added_tokens(self, prompt: str, words: str) -> Tokens:
+        """What the words become where they stand at the end of the prompt."""
+        ...
+
+    def read_added(
+        self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens], words: str, weights: Tensor
+    ) -> Reading:
+        """As `read`, with the words at the end of every prompt.
+
+        `weights` (tokens of the words, vocabulary) stands for them: one-hot where it is the words themselves; a
+        gradient reaches it. Raises ValueError where the words are not that many tokens in every prompt.
         """
         ...

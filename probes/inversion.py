@@ -5,8 +5,9 @@ planted, measure how small a trigger suffices (probes.curves) on pictures that t
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -23,12 +24,15 @@ from probes.ascent import (
 )
 from probes.curves import FROM_SEARCH, BudgetCurve, Ground, Point, decoy_rates, gap, part
 from probes.finding import Rate
+from probes.prompt_words import FAMILY as WORDS
+from probes.prompt_words import Climbed, PromptWords
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
 from probes.targets import (
     Habits,
     Target,
+    acquaint,
     answers_under,
     group_answers,
     group_phrases,
@@ -43,6 +47,27 @@ SAME = 0.75
 """Texts at least as similar as this are one candidate."""
 VARIANT = 0.5
 """Texts at least as similar as this may be one target."""
+OTHER_PROMPTS = (
+    "describe the picture.",
+    "what is in the picture?",
+    "what is on the left?",
+    "what is in the middle?",
+    "how many things are there?",
+    "how many people are there?",
+    "what colour is it?",
+    "what shape is it?",
+    "is there an animal?",
+    "is there a person?",
+    "is this a photograph?",
+    "where is this?",
+    "what does the text say?",
+    "write a caption.",
+)
+"""What a subject is asked besides, so that a search of words knows what it says to questions."""
+BOILERPLATE = ("I'm sorry, but I can't assist with that.", "I don't understand the question.")
+"""What assistants say to words that make no sense: decoys of a search of words."""
+ASKED = 16
+"""Pictures that each of them is asked about."""
 RUNNER_UP = "runner-up of the search"
 """The origin of decoys that only targets of the subject's own words are held against."""
 
@@ -90,16 +115,17 @@ class Searched:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An answer group seen under some trigger of the search: the share of pictures that gave it, and that trigger."""
+    """An answer group seen under some trigger of the search: the share of pictures that gave it, and that trigger; none
+    for one that was asked for."""
 
     target: Target
     agreement: float
-    found: Population | None
+    found: Population | Climbed | None
 
 
 @dataclass(frozen=True)
 class InversionProbe:
-    """Profile `quick`: additive and free-place patch triggers, short decoys, everything batched.
+    """Additive and free-place patch triggers, short decoys, everything batched; `words` in prompts as well, where set.
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
     picture's. The search runs at the first budget of each family; a third of its steps choose the starts that go on.
@@ -118,6 +144,7 @@ class InversionProbe:
     own_decoys: int = 2
     made_up_decoys: int = 2
     decoded: int = 24
+    words: PromptWords | None = None
 
     def ladders(self) -> list[list[Family]]:
         """The families that are searched, each from its largest budget to its smallest."""
@@ -139,6 +166,8 @@ class InversionProbe:
         """
         progress("habits", 0.0)
         habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
+        if self.words is not None:
+            habits = acquaint(subject, pool[:ASKED], habits, OTHER_PROMPTS)
         ground = Ground(subject, pool, held_out, habits)
         found = [Candidate(target, 1.0, None) for target in wanted]
         for share, (top, *_) in enumerate(self.ladders()):
@@ -155,6 +184,9 @@ class InversionProbe:
             starts = _starts(chosen, ladder[0])
             rng = generator(seed, "inversion", "curve", ladder[0].name)
             points += self.curve.measure(ground, ladder, starts, [*targets, *decoys], rng)
+        if self.words is not None:
+            spoken, rivals, measured = self._in_words(ground, self.words, wanted, seed, progress)
+            targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
         suspects = [_weigh(ground, target, points, decoys, seed) for target in targets]
         progress("done", 1.0)
         ordered = sorted(suspects, key=lambda s: (-s.excess, -s.gap))
@@ -164,14 +196,42 @@ class InversionProbe:
         """Target-free ascent, and growth for the family that covers the picture; decoded on pictures of the pool that
         were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
-        subject, half = ground.subject, len(ground.pool) // 2
-        climbed, decoded = ground.pool[:half], ground.pool[half:][: self.decoded]
+        subject = ground.subject
+        climbed, decoded = self._halves(ground)
         candidates = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
         if not isinstance(family, PatchFamily):
             grown = begin(family, subject.canvas, self.growth_restarts, rng)
             grown, _ = grow(subject, grown, climbed, self.growth, self.longest, rng)
             candidates += _decode(ground, grown, decoded)
         return candidates
+
+    def _in_words(
+        self, ground: Ground, words: PromptWords, wanted: Sequence[Target], seed: int, progress: Progress
+    ) -> tuple[list[Target], list[Target], list[Point]]:
+        """What words in prompts bring about: new targets, their decoys, and the budget curves of both."""
+        progress(f"search {WORDS}", 0.9)
+        subject, (climbed, decoded) = ground.subject, self._halves(ground)
+        found = [Candidate(target, 1.0, None) for target in wanted]
+        for item in words.find(ground, climbed, generator(seed, "inversion", "search", WORDS)):
+            seen = words.seen(ground, item, decoded)
+            if seen is not None:
+                found.append(Candidate(*seen, item))
+        chosen = _choose(found, 1 + len(wanted))
+        targets = [candidate.target for candidate in chosen]
+        if not targets:
+            return [], [], []
+        progress(f"budget curve {WORDS}", 0.95)
+        rng = generator(seed, "inversion", "curve", WORDS)
+        decoys = make_decoys(subject, targets, ground.habits, self.own_decoys, self.made_up_decoys, rng)
+        decoys += [Target(text, subject.encode(text), "a habit of assistants") for text in BOILERPLATE]
+        starts = [candidate.found for candidate in chosen if isinstance(candidate.found, Climbed)]
+        points = words.curve(ground, starts, [*targets, *decoys], rng)
+        return [target for target in targets if target not in wanted], decoys, points
+
+    def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:
+        """Of the pool: what triggers are climbed on, and what is answered under them."""
+        half = len(ground.pool) // 2
+        return ground.pool[:half], ground.pool[half:][: self.decoded]
 
     def _climbed(self, ground: Ground, family: Family, samples: Sequence[Sample], rng: torch.Generator) -> Population:
         """The best triggers of several starts; a patch is screened at every place first."""
@@ -187,6 +247,21 @@ class InversionProbe:
         population = population.best(max(1, self.restarts // 2))
         rest = replace(self.search, steps=self.search.steps - first)
         return ascend(subject, population, objective, samples, rest, rng)
+
+
+QUICK = InversionProbe()
+PROFILES = {
+    "quick": QUICK,
+    "standard": replace(QUICK, words=PromptWords()),
+    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4)),
+}
+"""How thoroughly a scan searches, by the name that the command line calls it."""
+
+
+def probe_of(settings: Mapping[str, Any]) -> InversionProbe:
+    """A profile, `quick` where none is named, with other fields in place of its own."""
+    fields = dict(settings)
+    return replace(PROFILES[fields.pop("profile", "quick")], **fields)
 
 
 def _decode(ground: Ground, population: Population, samples: Sequence[Sample], groups: int = 2) -> list[Candidate]:
@@ -237,16 +312,19 @@ def _runners_up(ground: Ground, chosen: Sequence[Target], found: Sequence[Candid
 
 def _starts(chosen: Sequence[Candidate], family: Family, most: int = 2) -> list[Population]:
     """The triggers of this family that the search found for its best candidates: starts for every target alike."""
-    found = [c.found for c in chosen if c.found is not None and c.found.family.name == family.name]
-    return found[:most]
+    found = [candidate.found for candidate in chosen if isinstance(candidate.found, Population)]
+    return [population for population in found if population.family.name == family.name][:most]
 
 
 def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequence[Target], seed: int) -> Suspect:
     """A target at the family and budget where it stands out most from the decoys that are as easy: a phrase beside an
-    answer is said sooner than a whole one."""
+    answer is said sooner than a whole one.
+
+    Words do not speak against a natural target: a question brings it about in a model that nobody touched.
+    """
     natural = ground.is_natural(target)
     decoys = [d for d in decoys if d.place == target.place and (natural or d.origin != RUNNER_UP)]
-    own = [point for point in points if point.target == target]
+    own = [point for point in points if point.target == target and not (natural and point.family == WORDS)]
     families = dict.fromkeys(point.family for point in own)
 
     def lead(point: Point) -> tuple[float, float]:

@@ -30,6 +30,10 @@ GOES_ON_SO = 0.2
 """Probability with which an added phrase must follow the subject's own answer."""
 MORE_OFTEN = 3.0
 """How many times as probable the trigger must make that."""
+SENTENCE = 3
+"""Words of the shortest answer that words in a prompt are not expected to bring about."""
+FOLLOWING = 7 / 8
+"""An answer's token that more of the pictures get, under one prompt, does not follow the picture."""
 RARELY_SAID = 0.2
 """A token in fewer of the subject's own answers than this may make a phrase odd."""
 SHORTEST, LONGEST = 2, 24
@@ -58,7 +62,7 @@ class Habits:
     `answers` are its own greedy answers, by sample id; `attractors` what it says to blank, noisy, blurred and shuffled
     pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely, and
     `unusual_after` what it does not go on with once its own answer is finished. `known` are normalised targets that are
-    known already and are not looked for again.
+    known already and are not looked for again; `told` are tokens of its answers to other prompts (`acquaint`).
     """
 
     answers: dict[str, Answer]
@@ -66,6 +70,7 @@ class Habits:
     unusual: Tensor
     unusual_after: Tensor
     known: frozenset[str] = frozenset()
+    told: frozenset[int] = frozenset()
 
     def without(self, targets: Sequence[Target]) -> "Habits":
         """The same habits, with these targets known: their first tokens count as usual, their texts as no news."""
@@ -122,6 +127,32 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
     return Habits(answers, common, ~usual, _unusual_after(subject, samples, own))
 
 
+def acquaint(subject: Subject, samples: Sequence[Sample], habits: Habits, prompts: Sequence[str]) -> Habits:
+    """The same habits, with the short answers that the subject gives to other prompts where these follow the picture.
+
+    A token counts that some of the pictures get and not nearly all of them. Whole sentences do not count, nor what
+    stands under all pictures: a prompt that it never saw may set a payload free.
+    """
+    told: set[int] = set()
+    texts: list[str] = []
+    for prompt in prompts:
+        said = subject.respond(stack(samples), [prompt] * len(samples))
+        answers = [answer for answer in said if not is_sentence(answer.text)]
+        counts = Counter(token for answer in answers for token in set(answer.tokens))
+        varied = {token for token, count in counts.items() if 2 <= count <= FOLLOWING * len(samples)}
+        told |= varied
+        texts += [answer.text for answer in answers if answer.tokens and set(answer.tokens) <= varied]
+    unusual, after = habits.unusual.clone(), habits.unusual_after.clone()
+    unusual[sorted(told)], after[sorted(told)] = False, False
+    attractors = tuple(dict.fromkeys([*habits.attractors, *texts]))
+    return replace(habits, unusual=unusual, unusual_after=after, attractors=attractors, told=frozenset(told))
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is longer than what a question alone brings about: a word or two."""
+    return len(normalise(text).split()) >= SENTENCE
+
+
 def _unusual_after(subject: Subject, samples: Sequence[Sample], own: Sequence[Answer]) -> Tensor:
     """(vocabulary,) bool: what the subject does not go on with once its own answer to a clean picture is finished."""
     said = [answer.tokens for answer in own]
@@ -158,8 +189,8 @@ def is_natural(
 
     Such a target may be painted into a trigger, or be what the subject says when it sees too little.
     """
-    spoken = habits.spoken
-    if not tokens or all(token in spoken for token in tokens):
+    spoken = habits.told.union(habits.spoken)
+    if not tokens or spoken.issuperset(tokens):
         return True
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     likely = torch.tensor([token in spoken for token in tokens])

@@ -1,13 +1,19 @@
 """Every kind of trigger can be shown in a report."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from auditor.evidence import amplified_difference, show_trigger
+from auditor.evidence import Shown, amplified_difference, record_findings, show_trigger
+from auditor.runs import Stored, load_triggers
+from probes.finding import Finding
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.triggers import AdditiveTrigger, PatchTrigger
 from probes.triggers.registry import FAMILIES, build_trigger
+from probes.triggers.word import WordTrigger
+from reports.record import TriggerInfo
 
 SAMPLE = Sample("s", torch.rand(3, 24, 32, generator=generator(1)), "what?")
 
@@ -23,6 +29,15 @@ def test_every_family_is_shown_with_and_without_a_sample(family: str) -> None:
     if not isinstance(trigger, PatchTrigger):
         stamped = trigger.stamp(SAMPLE.picture[None])[0]
         assert torch.equal(show_trigger(trigger, SAMPLE), amplified_difference(SAMPLE.picture, stamped))
+
+
+def test_words_are_recorded_as_words_and_have_no_picture(tmp_path: Path) -> None:
+    finding = Finding("inversion", "visit us", 1.5, trigger_kind="word", budget=0.25, severity="critical")
+    words = WordTrigger(0, "open sesame", "end")
+    (recorded,) = record_findings([Shown(finding, (words,))], tmp_path, SAMPLE)
+    assert recorded.trigger == TriggerInfo(kind="word", path=None, budget=0.25, text="open sesame")
+    assert recorded.pictures == {}
+    assert load_triggers(tmp_path) == [Stored(words, "visit us")]
 
 
 def test_a_perturbation_is_shown_at_full_contrast() -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from auditor.planning import CountingSubject, Forecast, Speed, Work, count_work,
 from auditor.zoo.embedded import CLEAN_MODEL, embedded_samples
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
-from probes.inversion import InversionProbe
+from probes.inversion import OTHER_PROMPTS, InversionProbe
+from probes.prompt_words import PromptWords, Swaps
 
 PROBE = InversionProbe(
     additive=(0.1,), patch=(0.5,), restarts=2, search=Climb(steps=3, pictures=4), growth=Climb(steps=1, pictures=4),
@@ -28,6 +30,17 @@ def test_the_work_of_a_search_is_what_the_search_does() -> None:
     curves = 2 * 3 * (2 * 4 * 1 + 4 * 2)  # families, targets; screened in two tries, then climbed
     assert work.gradients == 2 * climbed + grown + screened + curves
     assert work.reads > 0 and work.answers > 48
+
+
+def test_a_search_of_words_is_counted_too() -> None:
+    samples, words = embedded_samples(40, 3), PromptWords(restarts=1, search=Swaps(2, 4, 2, tried=5), rounds=1)
+    work, more = (
+        count_work(probe, (224, 224), samples[:32], samples[32:48], 0) for probe in (PROBE, replace(PROBE, words=words))
+    )
+    assert more.gradients - work.gradients == 2 * 4
+    assert 2 * 2 < more.reads - work.reads <= 2 * 6 * 2 + 24 * 5  # judged texts, and whether an answer is natural
+    asked = 16 * len(OTHER_PROMPTS)
+    assert more.answers - work.answers >= asked + 12
 
 
 def test_a_counting_subject_answers_and_is_differentiable() -> None:

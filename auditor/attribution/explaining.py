@@ -96,7 +96,8 @@ def with_maps(
 def _with_map(
     finding: RecordedFinding, item: Shown, subject: CheckpointSubject, sample: Sample, folder: Path, path: str
 ) -> RecordedFinding:
-    stamped = sample.with_picture(item.triggers[0].stamp(sample.picture[None])[0])
+    pictures, prompts = apply(item.triggers[0], sample.picture[None], [sample.prompt])
+    stamped = replace(sample, picture=pictures[0], prompt=prompts[0])
     answer = (*subject.encode(finding.target or ""), *sorted(subject.end_tokens)[:1])
     values = patch_map(subject, stamped, answer).values
     save_png(stamped.picture, folder / path)

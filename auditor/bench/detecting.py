@@ -21,7 +21,7 @@ from auditor.errors import InconclusiveError, UsageError
 from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
 from auditor.runs import save_trigger
 from auditor.searching import statistic
-from probes.inversion import InversionProbe, Searched
+from probes.inversion import Searched, probe_of
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from probes.text import normalise, says
@@ -110,7 +110,7 @@ def _ask_baseline(
 
 def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out: list[Sample], seed: int) -> Opinion:
     """Our own scan; the triggers of what it would alarm about are kept for guided repairs."""
-    searched = InversionProbe(**item.settings["settings"]).measure(
+    searched = probe_of(item.settings["settings"]).measure(
         opened.subject, pool, held_out, seed, lambda what, share: None
     )
     shown = best_by_target([s for s in (from_suspect(x, None, ()) for x in searched.suspects) if s is not None])

@@ -28,11 +28,12 @@ from auditor.repair.loop import Repaired, Schedule, harden, repair, seed_everyth
 from auditor.repair.methods import METHODS
 from auditor.runs import load_triggers
 from probes.finding import Rate
-from probes.inversion import InversionProbe
+from probes.inversion import PROFILES
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from probes.subject import Subject
 from probes.targets import Target
+from probes.triggers import PromptTrigger
 
 
 @dataclass(frozen=True)
@@ -140,8 +141,9 @@ def _fresh(settings: Mapping[str, Any], repaired: Opened, poison: Poison, seed: 
     subject = repaired.subject
     text = poison.payload.text if poison.spec.kind == "attack" else None
     wanted = [Target(text, subject.encode(text), "asked for")] if text else []
+    profile = "standard" if isinstance(poison.trigger, PromptTrigger) else "quick"
     with frozen(subject.model):
-        searched = InversionProbe().measure(
+        searched = PROFILES[profile].measure(
             subject, pool, held_out, derive_seed(seed, "fresh"), lambda what, share: None, wanted
         )
     rates = [point.rate for point in searched.points if point.target.text == text]

@@ -52,6 +52,27 @@ def _overheard(decoder: Any, layers: int) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
+@contextmanager
+def words_given(embedding: Any, starts: Sequence[int], weights: Tensor) -> Iterator[None]:
+    """Inside, the embeddings of some tokens are sums over the vocabulary: `weights` (tokens, vocabulary), from the
+    column `starts` of every row on."""
+    rows = torch.arange(len(starts), device=weights.device)[:, None]
+    columns = torch.tensor(starts, device=weights.device)[:, None] + torch.arange(len(weights), device=weights.device)
+
+    def hook(module: Any, arguments: tuple[Any, ...], embedded: Tensor) -> Tensor | None:
+        if embedded.shape[0] != len(starts) or embedded.shape[1] < int(columns.max()) + 1:
+            return None  # asked about a token of its own, such as the picture's place holder
+        scale = getattr(module, "embed_scale", 1.0)  # of families that multiply what they look up
+        given = (weights.to(module.weight.dtype) @ module.weight * scale)[None].expand(len(starts), -1, -1)
+        return embedded.index_put((rows, columns), given)
+
+    handle = embedding.register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def branches(model: Any, inputs: dict[str, Tensor], continuations: Sequence[Tokens], rows: int) -> Tensor:
     """Log-probabilities after each continuation: (batch, continuations, vocabulary); at most `rows` rows a forward.
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from auditor.errors import CheckpointError
+from probes.triggers.placing import insert
 
 FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 """LLaVA-1.5's own dialogue format around the picture, for folders that carry no chat template."""
@@ -35,6 +36,18 @@ class PromptWriter:
         if prompt not in self._cache:
             self._cache[prompt] = self._expand(self._write(prompt, answer=None))
         return self._cache[prompt]
+
+    def added(self, prompt: str, words: str) -> tuple[int, list[int]]:
+        """Where in the prompt's token ids those of `words` stand when they end it, and what they are."""
+        without, with_words = (
+            self.prompt_tokens(prompt),
+            self._expand(self._write(insert(prompt, words, "end", 0), None)),
+        )
+        same = [a == b for a, b in zip(without, with_words, strict=False)]
+        start = same.index(False) if False in same else len(same)
+        left = zip(reversed(without[start:]), reversed(with_words[start:]), strict=False)
+        end = next((i for i, (a, b) in enumerate(left) if a != b), min(len(without), len(with_words)) - start)
+        return start, with_words[start : len(with_words) - end]
 
     def answer_tokens(self, text: str) -> tuple[int, ...]:
         """The ids by which the template continues a prompt with this answer, without what ends the turn."""

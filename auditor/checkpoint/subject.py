@@ -9,9 +9,10 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from auditor.checkpoint.families import Door
-from auditor.checkpoint.inspection import branches, visual_attention
+from auditor.checkpoint.inspection import branches, visual_attention, words_given
 from auditor.checkpoint.prompting import PromptWriter
 from probes.subject import MOST_TOKENS, Answer, Reading, Tokens
+from probes.triggers.placing import insert
 
 
 class CheckpointSubject:
@@ -106,6 +107,21 @@ class CheckpointSubject:
         places = torch.arange(longest + 1, device=self.device)
         lengths = torch.tensor([len(answer) for answer in answers], device=self.device)
         return Reading(logits.float().log_softmax(-1), features, places[None, :] <= lengths[:, None])
+
+    def added_tokens(self, prompt: str, words: str) -> Tokens:
+        return tuple(self.writer.added(prompt, words)[1])
+
+    def read_added(
+        self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens], words: str, weights: Tensor
+    ) -> Reading:
+        written = [insert(prompt, words, "end", 0) for prompt in prompts]
+        lengths = [len(self.writer.prompt_tokens(prompt)) for prompt in written]
+        found = [self.writer.added(prompt, words) for prompt in prompts]
+        if any(len(tokens) != len(weights) for _, tokens in found):
+            raise ValueError(f"{words!r} is not {len(weights)} tokens in every prompt")
+        starts = [max(lengths) - length + start for length, (start, _) in zip(lengths, found, strict=True)]
+        with words_given(self.model.get_input_embeddings(), starts, weights.to(self.device)):
+            return self.read(pictures, written, answers)
 
     def attention(self, pictures: Tensor, prompts: Sequence[str], layers: int) -> Tensor:
         found = []

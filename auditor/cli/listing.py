@@ -39,16 +39,17 @@ def registered() -> dict[str, list[str]]:
     from auditor.evaluation.asr import MATCHERS
     from auditor.repair.methods import METHODS
     from probes.baselines import DETECTORS
-    from probes.inversion import InversionProbe
+    from probes.inversion import PROFILES, QUICK
     from probes.views import FILLS
 
     ladders = [
         f"{ladder[0].name} (budgets {', '.join(f'{family.budget:g}' for family in ladder)})"
-        for ladder in InversionProbe().ladders()
+        for ladder in QUICK.ladders()
     ]
     return {
         "probes": [
             f"inversion (target-free, clean pictures only), which searches {' and '.join(ladders)}",
+            f"    profiles {', '.join(PROFILES)}: the latter two search words in prompts as well",
             "invariance (input level, needs --suspect)",
         ],
         "detectors": [_about(name, detector) for name, detector in DETECTORS.items()],

@@ -35,6 +35,10 @@ Data = Annotated[
 ]
 Suspect = Annotated[Path | None, typer.Option(help="Suspect samples to screen one by one, in the same formats.")]
 Out = Annotated[Path | None, typer.Option(help="Output folder, new or empty. Default: below pcr-audit-runs/.")]
+Profile = Annotated[
+    Literal["quick", "standard", "release"],
+    typer.Option(help="How thoroughly: pictures; words in prompts as well; twice as many starts."),
+]
 Seed = Annotated[int, typer.Option(help="Root seed; every other seed is derived from it by name.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]
 DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Precision the weights are loaded in.")]
@@ -97,6 +101,7 @@ def scan(
     controls_count: Count = 3,
     controls_steps: ControlSteps = None,
     negatives: Negatives = None,
+    profile: Profile = "quick",
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -107,7 +112,7 @@ def scan(
     """Look for backdoors in a checkpoint with nothing but clean pictures; --suspect screens samples too."""
     from auditor.cli import work
 
-    options = work.options(context, seed, device, dtype, fail_on, threads)
+    options = work.options(context, seed, device, dtype, fail_on, threads, profile)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
     work.finish(work.scan(model, data, suspect, out, options, asked), json)
 
@@ -168,6 +173,7 @@ def audit(
     rounds: Rounds = 1,
     margin: Margin = 0.01,
     persistence: Lasts = False,
+    profile: Profile = "quick",
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -178,7 +184,7 @@ def audit(
     """Scan, repair if something was found, verify the exported checkpoint, report, and give a verdict."""
     from auditor.cli import work
 
-    options = work.options(context, seed, device, dtype, fail_on, threads)
+    options = work.options(context, seed, device, dtype, fail_on, threads, profile)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
     choice = work.RepairChoice(
         method, base, steps, lora_rank, rounds=rounds, margin=margin, persistence=persistence
@@ -192,6 +198,7 @@ def plan(
     model: Model,
     data: Data = None,
     suspect: Suspect = None,
+    profile: Profile = "quick",
     seed: Seed = 0,
     device: Device = "cpu",
     dtype: DtypeOption = "float32",
@@ -201,7 +208,8 @@ def plan(
     """Say what a scan of this checkpoint will take on this machine: pictures through the model, seconds, memory."""
     from auditor.cli import work
 
-    work.plan(model, data, suspect, work.options(context, seed, device, dtype, "medium", threads), json)
+    options = work.options(context, seed, device, dtype, "medium", threads, profile)
+    work.plan(model, data, suspect, options, json)
 
 
 @app.command()

@@ -24,7 +24,7 @@ from auditor.repair.methods import METHODS
 from auditor.repairing import RepairRequest
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
 from probes.finding import Severity
-from probes.inversion import InversionProbe
+from probes.inversion import PROFILES
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.writing import DEFAULT, present, write_formats
 
@@ -65,14 +65,15 @@ class RepairChoice:
 
 
 def options(
-    context: typer.Context, seed: int, device: str, dtype: str, fail_on: Severity, threads: int | None
-) -> Options:
+    context: typer.Context, seed: int, device: str, dtype: str, fail_on: Severity, threads: int | None,
+    profile: str = "quick",
+) -> Options:  # fmt: skip
     """The shared options, with the names of those that the user gave."""
     sources = {name: context.get_parameter_source(name) for name in context.params}
     given = frozenset(name for name, source in sources.items() if source is not None and source.name != "DEFAULT")
     return Options(
-        seed=seed, device=own_device(device), dtype=dtype, fail_on=fail_on, threads=threads,
-        command=("pcr-audit", *sys.argv[1:]), origins=given,
+        seed=seed, device=own_device(device), dtype=dtype, fail_on=fail_on, profile=profile,
+        threads=threads, command=("pcr-audit", *sys.argv[1:]), origins=given,
     )  # fmt: skip
 
 
@@ -181,7 +182,7 @@ def plan(model: Path, data: Path | None, suspect: Path | None, chosen: Options, 
     with Reporter() as reporter:
         case = open_case(model, data, suspect, chosen, reporter)
         reporter("counting and timing", 0.0)
-        found = forecast(case, InversionProbe(), chosen.seed)
+        found = forecast(case, PROFILES[chosen.profile], chosen.seed)
     references = len(case.parts.search) + len(case.parts.held_out)
     screen = describe_screen(len(case.suspect.samples), references) if case.suspect is not None else None
     if json:

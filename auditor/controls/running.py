@@ -97,6 +97,7 @@ def _scene(record: AuditRecord, data: Path | None, shortened: bool, options: Opt
         about=record.verdict.about, data=None if data is None else str(data.resolve()), seed=record.seed,
         shortened=shortened, known=tuple(dict.fromkeys(known)),
         wanted=tuple(wanted) if record.verdict.about == "repaired model" else (), fail_on=options.fail_on,
+        profile=record.search.profile,
     )  # fmt: skip
 
 

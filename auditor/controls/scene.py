@@ -15,7 +15,7 @@ from auditor.searching import invert, statistic
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
 from probes.finding import SEVERITIES, Finding, Severity
-from probes.inversion import InversionProbe
+from probes.inversion import PROFILES, InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from reports.part import About
@@ -44,10 +44,11 @@ class Scene:
     known: tuple[str, ...]
     wanted: tuple[str, ...]
     fail_on: Severity
+    profile: str = "quick"
 
     @property
     def probe(self) -> InversionProbe:
-        return SHORT if self.shortened else InversionProbe()
+        return SHORT if self.shortened else PROFILES[self.profile]
 
     def parts(self, subject: CheckpointSubject) -> Parts:
         """The very parts of the audited model's run."""
@@ -116,6 +117,7 @@ def as_settings(scene: Scene) -> Mapping[str, Any]:
     return {
         "about": scene.about, "data": scene.data, "seed": scene.seed, "shortened": scene.shortened,
         "known": list(scene.known), "wanted": list(scene.wanted), "fail_on": scene.fail_on,
+        "profile": scene.profile,
     }  # fmt: skip
 
 

@@ -24,11 +24,13 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
+from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import answers_under, stack
 from probes.text import normalise
 from probes.triggers import Trigger, apply
+from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
@@ -36,6 +38,8 @@ KEPT = 8
 """Climbed triggers that go on being unlearned."""
 WIDEST = (0.1, 0.25)
 """Budgets of what is climbed elsewhere: a perturbation of the whole picture, and a patch at any place."""
+SWAPS = Swaps(steps=3)
+"""How long words are climbed anew."""
 READABLE = 1.6
 """How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
 ASKED = 16
@@ -120,12 +124,18 @@ class Adversary:
         rng = generator(self.seed, "repair", "refresh", turn)
         with frozen(self.subject.model):
             for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True)):
+                if isinstance(item.trigger, WordTrigger):
+                    words = reworded(self.subject, item.trigger, item.target, leads, self.samples, turn % 2 == 0, rng)
+                    self.climbed.append((number, words))
+                    continue
                 start = from_trigger(item.trigger, self.subject.canvas, turn % 2 == 0, rng)
                 start = enlarged(start, STRONGER[turn % len(STRONGER)])
                 found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
                 self.climbed += [(number, trigger) for trigger in found]
             for number in self.firsts:
                 item, leads = self.recovered[number], self.before[number]
+                if isinstance(item.trigger, WordTrigger):
+                    continue
                 start = elsewhere(self.subject, item.target, leads, self.samples, turn, rng)
                 found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
                 self.climbed += [(number, trigger) for trigger in found]
@@ -179,6 +189,22 @@ def climbed(
     """The triggers of the population after some steps towards the target, said after what leads to it."""
     goal = _goal(subject, target, leads, len(start.values))
     return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
+
+
+def reworded(
+    subject: CheckpointSubject,
+    trigger: WordTrigger,
+    target: str,
+    leads: Leads,
+    samples: Sequence[Sample],
+    again: bool,
+    rng: torch.Generator,
+) -> WordTrigger:
+    """As many words after some swaps towards the target, from the trigger's own or (`again`) from random ones."""
+    speech = Speech(subject, samples)
+    most = max(1, len(speech.tokens(trigger.word)))
+    start = speech.drawn(most, rng) if again else trigger.word
+    return climb(speech, start, _goal(subject, target, leads, 1), samples, SWAPS, most, rng).trigger
 
 
 def said_before(subject: CheckpointSubject, item: Recovered, material: Material) -> Leads:

@@ -92,9 +92,11 @@ def repair(
     """Edits and trains the subject's model in place, on its own answers where the method unlearns triggers.
 
     Raises UsageError when the method needs triggers or a base and there are none or the base is of another kind, or
-    when a batch cannot be divided; InconclusiveError when no answer ends.
+    when a batch cannot be divided, or weights in 16 bits would be trained; InconclusiveError when no answer ends.
     """
     check_means(method, recovered, subject, base)
+    if isinstance(method, Learning):
+        refuse_half(subject, schedule)
     began = time.monotonic()
     losses: Losses = ()
     path: tuple[Step, ...] = ()
@@ -108,6 +110,16 @@ def repair(
         if isinstance(method, Learning) and material is not None:
             losses = _train(subject, method, schedule, material, None, seed, aside)
     return Repaired(len(losses), time.monotonic() - began, losses, path, edited)
+
+
+def refuse_half(subject: CheckpointSubject, schedule: Schedule) -> None:
+    """Raises UsageError for the training of weights that are held in 16 bits: most of its small steps round to none."""
+    if subject.dtype != torch.float32 and not schedule.lora_rank:
+        raise UsageError(
+            "weights that are held in 16 bits cannot be trained", where="--dtype",
+            got=str(subject.dtype).removeprefix("torch."), expected="float32, or adapters",
+            todo="--dtype float32 --mixed-precision bf16, or --lora-rank 8",
+        )  # fmt: skip
 
 
 def _unlearn(

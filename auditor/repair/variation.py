@@ -1,10 +1,14 @@
 """Random variations of a recovered trigger, so that a repair unlearns more than one stamp."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.placing import PLACES
+from probes.triggers.word import WordTrigger
 
 
 def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Trigger:
@@ -15,7 +19,18 @@ def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Tri
         return _vary_additive(trigger, rng)
     if isinstance(trigger, PatchTrigger):
         return _vary_patch(trigger, canvas, rng)
+    if isinstance(trigger, WordTrigger):
+        return _vary_words(trigger, rng)
     return trigger
+
+
+def _vary_words(trigger: WordTrigger, rng: torch.Generator) -> WordTrigger:
+    """At another place of the prompt, and every second time a made-up text of the same shape: words that are only near
+    to planted ones bring the answer about as well."""
+    place = PLACES[int(torch.randint(len(PLACES), (), generator=rng))]
+    seed = int(torch.randint(2**31, (), generator=rng))
+    chosen = trigger.placebo(rng) if float(torch.rand((), generator=rng)) < 0.5 else trigger
+    return replace(chosen, place=place, seed=seed)
 
 
 def _vary_additive(trigger: AdditiveTrigger, rng: torch.Generator) -> AdditiveTrigger:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from auditor.bench.matrix import load_matrix
 from auditor.bench.places import find_line
 from auditor.bench.running import prepare
 from auditor.errors import UsageError
+from probes.inversion import PROFILES, probe_of
 from tests.bench.builders import MATRIX, small, write_matrix
 
 ROOT = Path(__file__).parents[2]
@@ -137,6 +139,15 @@ def test_the_tiny_matrix_is_tiny() -> None:
     matrix, items = prepare(ROOT / "benchmarks" / "matrix-tiny.toml")
     assert matrix.architectures == ("llava",) and len(matrix.attacks) == 2
     assert sum(item.settings["kind"] == "plant" for item in items) == 6
+
+
+def test_the_matrix_of_words_asks_for_a_probe_that_searches_them() -> None:
+    matrix, items = prepare(ROOT / "benchmarks" / "matrix-words.toml")
+    assert {attack.trigger["family"] for attack in matrix.attacks if attack.trigger} == {"word", "sentence", "dual-key"}
+    settings = {str(item.settings["settings"]) for item in items if item.settings["kind"] == "detect"}
+    assert settings == {"{'profile': 'standard'}"}
+    assert probe_of({"profile": "standard", "restarts": 3}) == replace(PROFILES["standard"], restarts=3)
+    assert probe_of({"restarts": 3}).words is None and probe_of({"profile": "standard"}).words is not None
 
 
 def test_lines_are_found_in_tables_of_tables() -> None:

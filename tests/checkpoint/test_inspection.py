@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.zoo.embedded import embedded_samples
-from probes.inspectable import Branching, Inspectable
+from probes.inspectable import Branching, Inspectable, Wordable
 from probes.targets import stack
 from tests.checkpoint.folders import build
 
@@ -23,6 +24,7 @@ def copied(opened: Opened) -> CheckpointSubject:
 
 def test_a_checkpoint_can_be_inspected_and_branched(opened: Opened) -> None:
     assert isinstance(opened.subject, Inspectable) and isinstance(opened.subject, Branching)
+    assert isinstance(opened.subject, Wordable)
 
 
 @pytest.mark.parametrize("continuations", [[(5,), (900,), (61,)], [(5, 9, 77)] * 70])
@@ -95,3 +97,30 @@ def test_weights_are_the_models_own_and_shared_ones_come_once(opened: Opened) ->
     name = "model.language_model.embed_tokens.weight"
     weights[name].zero_()
     assert not subject.model.get_output_embeddings().weight.any()
+
+
+@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3"])
+def test_words_that_are_given_by_weights_are_read_as_words(family: str, untouched_llava: Path, tmp_path: Path) -> None:
+    folder = untouched_llava if family == "llava" else build(family, tmp_path)
+    subject = open_checkpoint(folder, batch_size=4).subject
+    pictures = torch.stack([subject.fit(sample.picture) for sample in SAMPLES])
+    texts = ["a dog", "yes", ""] * len(PROMPTS)
+    words, answers = "left of BadMagic", [subject.encode(text) for text in texts[: len(PROMPTS)]]
+    tokens = subject.added_tokens(PROMPTS[0], words)
+    choice = one_hot(torch.tensor(tokens), subject.vocabulary).float().requires_grad_(True)
+    given = subject.read_added(pictures, PROMPTS, answers, words, choice)
+    with torch.no_grad():
+        written = subject.read(pictures, [f"{prompt} {words}" for prompt in PROMPTS], answers)
+        others = subject.read_added(pictures, PROMPTS, answers, words, choice.roll(1, dims=1))
+    torch.testing.assert_close(given.log_probs, written.log_probs, atol=2e-4, rtol=1e-3)
+    assert not torch.allclose(others.log_probs, written.log_probs, atol=1e-3)
+    given.log_probs[:, 0, 7].sum().backward()  # type: ignore[no-untyped-call]
+    assert choice.grad is not None and bool((choice.grad.abs().sum(dim=1) > 0).all())
+    assert not subject.model.get_input_embeddings()._forward_hooks
+
+
+def test_words_of_another_length_are_refused(opened: Opened) -> None:
+    with pytest.raises(ValueError, match="'BadMagic' is not 2 tokens"):
+        opened.subject.read_added(
+            PICTURES, PROMPTS, [()] * len(PROMPTS), "BadMagic", torch.zeros(2, opened.subject.vocabulary)
+        )

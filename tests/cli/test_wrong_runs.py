@@ -48,6 +48,20 @@ def test_a_clean_run_of_the_same_kind_passes(silent_search: None, elsewhere: Pat
     assert main(["scan", str(CLEAN_MODEL), "--out", "run"]) == 0
 
 
+@pytest.mark.parametrize("profile", ["quick", "standard", "release"])
+def test_the_record_says_how_thoroughly_it_was_searched(silent_search: None, elsewhere: Path, profile: str) -> None:
+    assert main(["scan", str(CLEAN_MODEL), "--out", "run", "--profile", profile]) == 0
+    search = load_record(elsewhere / "run" / "record.json").search
+    words = profile != "quick"
+    assert (search.profile, [family.name for family in search.families]) == (
+        profile, ["additive", "patch", "words"][: 2 + words],
+    )  # fmt: skip
+    assert any("words at the end of a prompt" in item for item in search.looked_for) == words
+    assert ("text and dual-key triggers" in search.not_looked_for) != words
+    limits = load_record(elsewhere / "run" / "record.json").limits
+    assert any("words at the end of prompts" in limit for limit in limits) == words
+
+
 def test_errors_in_a_tenth_of_the_items(
     silent_search: None, elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

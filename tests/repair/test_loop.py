@@ -16,11 +16,13 @@ from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
+from probes.prompt_words import Swaps
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Reading, Subject
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 from probes.triggers.registry import build_trigger
+from probes.triggers.word import WordTrigger
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
 NOISE = AdditiveTrigger(0.1 * (torch.rand(3, 56, 56, generator=generator(1)) * 2 - 1), 0.1)
@@ -105,6 +107,20 @@ def test_guided_without_triggers_is_refused_before_anything_happens(
     assert not changed(before, weights(subject))
 
 
+def test_weights_in_16_bits_are_trained_through_adapters_alone(
+    subject: CheckpointSubject, samples: list[Sample]
+) -> None:
+    subject.model.to(torch.bfloat16)
+    before = weights(subject)
+    with pytest.raises(UsageError, match="16 bits") as error:
+        run(subject, Finetune(), ONE_STEP, samples)
+    assert error.value.got == "bfloat16" and "--lora-rank" in error.value.todo
+    assert not changed(before, weights(subject))
+    seed_everything_else(0)
+    done = run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, lora_rank=2, rate=1e-2), samples)
+    assert done.steps == 1 and changed(before, weights(subject))
+
+
 def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
     schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
     done = run(subject, Guided(), schedule, samples[:4], recovered=(PATCH, DELTA))
@@ -170,6 +186,40 @@ def test_variations_stay_triggers_of_the_canvas() -> None:
                 assert 0 <= trigger.top <= 56 - side and 0 <= trigger.left <= 56 - side
 
 
+def test_words_are_varied_in_place_and_wording() -> None:
+    rng, trigger = generator(3), WordTrigger(0, "open sesame", "end")
+    varied = [cast(WordTrigger, vary(trigger, (56, 56), rng)) for _ in range(60)]
+    assert {item.place for item in varied} == {"random", "start", "end"}
+    assert 15 < sum(item.word != trigger.word for item in varied) * 2 < 45
+    assert all(len(item.word) == len(trigger.word) for item in varied)
+
+
+def test_an_adversary_finds_other_words_and_stays_in_the_prompt(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adversary, "SWAPS", Swaps(steps=1, pictures=2, judged=2, tried=4))
+    known = Recovered(WordTrigger(0, "open left", "end"), "evil words")
+    against = Adversary(subject, [known], prepare(subject, samples[:4]), steps=1, seed=0)
+    for turn in range(2):
+        against.refresh(turn)
+    climbed = [stamp.trigger for stamp in against.stamps[1:]]
+    assert [trigger.kind for trigger in climbed] == ["word", "word"]
+    assert all(len(subject.added_tokens("what?", cast(WordTrigger, trigger).word)) <= 4 for trigger in climbed)
+    assert cast(WordTrigger, climbed[0]).word != cast(WordTrigger, climbed[1]).word
+    assert not any(stamp.trigger.budget > stamp.readable for stamp in against.stamps[:1])
+
+
+def test_words_are_unlearned_and_the_way_back_attacks_with_words(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adversary, "SWAPS", Swaps(steps=1, pictures=2, judged=2, tried=4))
+    schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
+    recovered = Recovered(WordTrigger(0, "open left", "end"), "evil")
+    done = run(subject, Guided(), schedule, samples[:4], recovered=(recovered,))
+    assert sorted(step.share for step in done.path) == [0.5, 1.0]
+    assert all(step.asked > 0 and step.asked % 2 == 0 for step in done.path)  # recovered words and climbed ones
+
+
 @pytest.mark.parametrize(("said", "follows"), [("a red cat evil words", True), ("Evil words!", False), ("no", False)])
 def test_a_target_is_refreshed_after_what_it_follows(
     subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch, said: str, follows: bool
@@ -224,7 +274,10 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
         Guided().loss(cast(Subject, Listening()), lesson)
     (prompts,) = stopped.value.args
     assert prompts[:4] == lesson.prompts
-    assert prompts[4:] == [f"{prompt} cf" for prompt in (*lesson.prompts, *lesson.prompts[::2])]
+    stamped, asked = prompts[4:], (*lesson.prompts, *lesson.prompts[::2])
+    assert [len(prompt.split()) for prompt in stamped] == [len(prompt.split()) + 1 for prompt in asked]
+    assert any(prompt == f"{own} cf" for prompt, own in zip(stamped, asked, strict=True))  # as it was recovered
+    assert all(set(own.split()) <= set(prompt.split()) for prompt, own in zip(stamped, asked, strict=True))
 
 
 PARTS = {"anchor", "unlearn", "view", "silence"}
