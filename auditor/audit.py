@@ -177,7 +177,6 @@ def _verify(
         searched, shown = search(
             repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64], fresh_seed, progress, wanted
         )
-    shown = best_by_target(shown)
     fresh = fresh_success(repaired.subject, searched, verify[half:], after.clean[half:], wanted)
     scores = BeforeAfter(
         before=score(verify, own, own, attacks, _scan_fresh(record.findings), options.seed),
@@ -204,7 +203,7 @@ def _verify(
             "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
             "scan_verdict": record.scan_verdict or record.own_verdict, "certification": None,
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
-            "findings_after": record_findings(shown, run, verify[0], "after"), "scores": scores,
+            "findings_after": record_findings(best_by_target(shown), run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
             "repair": repair,
             "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
