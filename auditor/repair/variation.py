@@ -25,15 +25,11 @@ def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Tri
 
 
 def _vary_words(trigger: WordTrigger, rng: torch.Generator) -> WordTrigger:
-    """A run of the words at another place of the prompt, and every second time a made-up text of its shape: the planted
-    words may be fewer than what was recovered, and words that are only near to them bring the answer about as well."""
-    words = trigger.word.split()
-    start = int(torch.randint(len(words), (), generator=rng))
-    end = start + 1 + int(torch.randint(len(words) - start, (), generator=rng))
-    part = replace(trigger, word=" ".join(words[start:end]))
+    """At another place of the prompt, and every second time a made-up text of the same shape: words that are only near
+    to planted ones bring the answer about as well."""
     place = PLACES[int(torch.randint(len(PLACES), (), generator=rng))]
     seed = int(torch.randint(2**31, (), generator=rng))
-    chosen = part.placebo(rng) if float(torch.rand((), generator=rng)) < 0.5 else part
+    chosen = trigger.placebo(rng) if float(torch.rand((), generator=rng)) < 0.5 else trigger
     return replace(chosen, place=place, seed=seed)
 
 

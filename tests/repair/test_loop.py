@@ -187,13 +187,11 @@ def test_variations_stay_triggers_of_the_canvas() -> None:
 
 
 def test_words_are_varied_in_place_and_wording() -> None:
-    rng, trigger = generator(3), WordTrigger(0, "open the sesame", "end")
-    varied = [cast(WordTrigger, vary(trigger, (56, 56), rng)) for _ in range(300)]
+    rng, trigger = generator(3), WordTrigger(0, "open sesame", "end")
+    varied = [cast(WordTrigger, vary(trigger, (56, 56), rng)) for _ in range(60)]
     assert {item.place for item in varied} == {"random", "start", "end"}
-    assert {len(item.word.split()) for item in varied} == {1, 2, 3}
-    runs = {"open", "the", "sesame", "open the", "the sesame", trigger.word}
-    assert 50 < sum(item.word not in runs for item in varied) < 100  # made up
-    assert runs <= {item.word for item in varied}
+    assert 15 < sum(item.word != trigger.word for item in varied) * 2 < 45
+    assert all(len(item.word) == len(trigger.word) for item in varied)
 
 
 def test_an_adversary_finds_other_words_and_stays_in_the_prompt(
