@@ -45,7 +45,7 @@ DtypeOption = Annotated[Dtype, typer.Option("--dtype", help="Precision the weigh
 FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the verdict fail.")]
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
-Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 120.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 120, or 360 where words were found.")]
 MethodName = Annotated[
     Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
     typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),

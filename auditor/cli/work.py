@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
@@ -27,6 +27,8 @@ from probes.finding import Severity
 from probes.inversion import PROFILES
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.writing import DEFAULT, present, write_formats
+
+STEPS_FOR_WORDS = 3 * Schedule.steps
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,15 @@ class RepairChoice:
             METHODS[self.method](), out, schedule, None, self.base, self.rounds, self.margin, self.force,
             self.persistence, self.tensorboard,
         )  # fmt: skip
+
+
+def longer_for_words(request: RepairRequest, choice: RepairChoice, record: AuditRecord) -> RepairRequest:
+    """The request, with more steps where a finding's trigger is words and the user named no number: their answers take
+    three times as long to become right again."""
+    kinds = {finding.trigger.kind for finding in record.findings if finding.trigger is not None}
+    if choice.steps is not None or "word" not in kinds:
+        return request
+    return replace(request, schedule=replace(request.schedule, steps=STEPS_FOR_WORDS))
 
 
 def options(
@@ -144,7 +155,7 @@ def repair(
     checkpoint = model or Path(record.model.path)
     pictures = data or _data_of(record)
     target = out or run / "repaired"
-    request = choice.request(target)
+    request = longer_for_words(choice.request(target), choice, record)
     if helps():
         story.help_to_repair(run, checkpoint, pictures, request, chosen)
         raise typer.Exit
@@ -170,6 +181,7 @@ def audit(
         else:
             record = story.scan(model, data, suspect, run, chosen, reporter)
             if record.verdict.outcome == "fail":
+                request = longer_for_words(request, choice, record)
                 record = story.repair_run(run, model, data, request, chosen, reporter)
         record = asked.added(record, run, data, chosen, reporter)
     write_documents(record, run)

@@ -1,15 +1,18 @@
 """`pcr-audit repair` from the command line: forced, rolled back, looked at again, and refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from auditor.cli.main import main
+from auditor.cli.work import RepairChoice, longer_for_words
 from auditor.repair.loop import Schedule
 from auditor.zoo.embedded import CLEAN_MODEL
 from reports.part import Measure
-from reports.record import load_record
+from reports.record import RecordedFinding, TriggerInfo, load_record
+from tests.reports import builders
 
 pytestmark = pytest.mark.usefixtures("elsewhere", "silent_search", "short")
 FORCED = ["repair", "--findings", "run", "--out", "repaired", "--force", "--steps", "1"]
@@ -74,3 +77,13 @@ def test_options_that_cannot_be_are_refused(
     assert main([*FORCED, option, value]) == 4
     assert word in capsys.readouterr().err
     assert not (scanned / "repaired").exists()
+
+
+@pytest.mark.parametrize(("kind", "steps", "learned"), [("word", None, 360), ("word", 5, 5), ("patch", None, 120)])
+def test_words_are_unlearned_in_more_steps_unless_the_user_says_otherwise(
+    kind: str, steps: int | None, learned: int, tmp_path: Path
+) -> None:
+    found = RecordedFinding(probe="inversion", target="visit us", trigger=TriggerInfo(kind=kind))
+    choice = RepairChoice("guided", steps=steps)
+    request = longer_for_words(choice.request(tmp_path), choice, builders.base(findings=[found]))
+    assert request.schedule == replace(Schedule(), steps=learned)
