@@ -96,7 +96,7 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
         (folder / "triggers").mkdir(parents=True, exist_ok=True)
         save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, finding.target or "")
     first = item.triggers[0] if item.triggers else None
-    if first is not None and not isinstance(trigger, WordTrigger):
+    if first is not None and not isinstance(first, WordTrigger):
         pictures = write_pictures(first, folder, stem, sample)
     return RecordedFinding(
         probe=finding.probe,

@@ -40,6 +40,14 @@ def test_words_are_recorded_as_words_and_have_no_picture(tmp_path: Path) -> None
     assert load_triggers(tmp_path) == [Stored(words, "visit us")]
 
 
+def test_what_is_shown_is_the_first_trigger_whatever_follows(tmp_path: Path) -> None:
+    finding = Finding("inversion", "visit us", 1.5, trigger_kind="additive", budget=0.1)
+    change = AdditiveTrigger(torch.zeros(3, 24, 32), 0.1)
+    (recorded,) = record_findings([Shown(finding, (change, WordTrigger(0, "open sesame", "end")))], tmp_path, SAMPLE)
+    assert recorded.trigger is not None and (recorded.trigger.kind, recorded.trigger.text) == ("additive", None)
+    assert recorded.trigger.path == recorded.pictures["trigger"] and (tmp_path / recorded.trigger.path).is_file()
+
+
 def test_a_perturbation_is_shown_at_full_contrast() -> None:
     shown = show_trigger(AdditiveTrigger(torch.tensor([[[-0.1, 0.0, 0.1]]]).expand(3, 1, 3), 0.1))
     torch.testing.assert_close(shown[0, 0], torch.tensor([0.0, 0.5, 1.0]))
