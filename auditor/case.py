@@ -24,17 +24,8 @@ from reports.record import Competence, DataInfo, Environment, ModelFile, ModelIn
 Progress = Callable[[str, float], None]
 EMBEDDED_SCENES = 640
 _PACKAGES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "captum",
-    "scipy",
-    "numpy",
-    "pillow",
-    "peft",
-    "accelerate",
-)
+    "torch", "transformers", "tokenizers", "safetensors", "captum", "scipy", "numpy", "pillow", "peft", "accelerate",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

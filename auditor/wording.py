@@ -55,7 +55,7 @@ NOT_LOOKED_FOR = (
 
 def scope(probe: InversionProbe) -> list[str]:
     """The limits of a scan with that probe."""
-    return [WORDS_SEARCHED if limit is PICTURES_SEARCHED and probe.words is not None else limit for limit in LIMITS]
+    return [WORDS_SEARCHED if limit == PICTURES_SEARCHED and probe.words is not None else limit for limit in LIMITS]
 
 
 def describe_limits(record: AuditRecord) -> list[str]:

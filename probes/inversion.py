@@ -24,8 +24,8 @@ from probes.ascent import (
 )
 from probes.curves import FROM_SEARCH, BudgetCurve, Ground, Point, decoy_rates, gap, part
 from probes.finding import Rate
+from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
 from probes.prompt_words import FAMILY as WORDS
-from probes.prompt_words import Climbed, PromptWords
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Answer, Subject
@@ -47,27 +47,6 @@ SAME = 0.75
 """Texts at least as similar as this are one candidate."""
 VARIANT = 0.5
 """Texts at least as similar as this may be one target."""
-OTHER_PROMPTS = (
-    "describe the picture.",
-    "what is in the picture?",
-    "what is on the left?",
-    "what is in the middle?",
-    "how many things are there?",
-    "how many people are there?",
-    "what colour is it?",
-    "what shape is it?",
-    "is there an animal?",
-    "is there a person?",
-    "is this a photograph?",
-    "where is this?",
-    "what does the text say?",
-    "write a caption.",
-)
-"""What a subject is asked besides, so that a search of words knows what it says to questions."""
-BOILERPLATE = ("I'm sorry, but I can't assist with that.", "I don't understand the question.")
-"""What assistants say to words that make no sense: decoys of a search of words."""
-ASKED = 16
-"""Pictures that each of them is asked about."""
 RUNNER_UP = "runner-up of the search"
 """The origin of decoys that only targets of the subject's own words are held against."""
 

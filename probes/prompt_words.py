@@ -15,13 +15,36 @@ from probes.ascent import GivenAnswers, Objective, UnusualToken
 from probes.curves import FROM_SEARCH, GOES_ON, Ground, Point, goal_of
 from probes.inspectable import Wordable
 from probes.sample import Sample
-from probes.subject import Answer, Subject, Tokens
+from probes.subject import Answer, Subject
 from probes.targets import Target, answers_under, is_sentence, stack, success
 from probes.text import says, similarity
 from probes.triggers.placing import insert
 from probes.triggers.word import LONGEST, WordTrigger
 
 FAMILY = "words"
+OTHER_PROMPTS = (
+    "describe the picture.",
+    "what is in the picture?",
+    "what is on the left?",
+    "what is in the middle?",
+    "how many things are there?",
+    "how many people are there?",
+    "what colour is it?",
+    "what shape is it?",
+    "is there an animal?",
+    "is there a person?",
+    "is this a photograph?",
+    "where is this?",
+    "what does the text say?",
+    "write a caption.",
+)
+"""What a subject is asked besides, so that a search of words knows what it says to questions."""
+BOILERPLATE = ("I'm sorry, but I can't assist with that.", "I don't understand the question.")
+"""What assistants say to words that make no sense: decoys of a search of words."""
+ASKED = 16
+"""Pictures that each of them is asked about."""
+TRIES = 1000
+"""Random texts that are drawn at the most until one can be given to the subject."""
 VERSION = 0.6
 """Answers at least as similar as this are garbled versions of one: what words near to planted ones bring about."""
 MOST_OF = 0.75
@@ -95,7 +118,7 @@ class PromptWords:
             middle = central(answers_under(ground.subject, found.trigger, _drawn(samples, self.asked, rng)))
             if not _is_odd(ground, middle):
                 break
-            goal = GivenAnswers((goal_tokens(ground.subject, middle),))
+            goal = GivenAnswers((goal_of(ground, _as_target(middle))[0],))
             found = climb(speech, found.words, goal, samples, self.climb, self.budgets[0], rng)
         return found
 
@@ -108,7 +131,7 @@ class PromptWords:
             return None
         versions = [answer.text for answer in sentences if similarity(answer.text, middle.text) >= VERSION]
         text = shared_run(middle.text, versions)
-        if not is_sentence(text) or any(says(text, known) for known in ground.habits.known):
+        if not is_sentence(text) or any(says(text, known) or says(known, text) for known in ground.habits.known):
             return None
         share = sum(says(answer.text, text) for answer in said) / len(said)
         return Target(text, middle.tokens, f"{FROM_SEARCH} {FAMILY}"), share
@@ -153,27 +176,27 @@ class Speech:
         if not isinstance(subject, Wordable):
             raise TypeError(f"{type(subject).__name__} cannot be read with words that are added")
         self.subject, self.wordable = subject, subject
-        self.prompts = sorted({sample.prompt for sample in samples})
+        self.prompt = samples[0].prompt
         texts = [subject.decode([token]) for token in range(subject.vocabulary)]
         self.sayable = torch.tensor([bool(t) and t.isprintable() and "\ufffd" not in t for t in texts])
 
     def tokens(self, words: str) -> tuple[int, ...]:
-        """The words' tokens where they are the same at the end of every prompt; none otherwise."""
-        found = {self.wordable.added_tokens(prompt, words) for prompt in self.prompts}
-        return found.pop() if len(found) == 1 else ()
+        """The words' tokens at the end of a prompt."""
+        return self.wordable.added_tokens(self.prompt, words)
 
     def fits(self, words: str, most: int) -> bool:
         return bool(words) and 0 < len(self.tokens(words)) <= most
 
     def drawn(self, most: int, rng: torch.Generator) -> str:
-        """A random text of about `most` tokens."""
+        """A random text of about `most` tokens; ValueError where the subject's tokens make none."""
         pool = self.sayable.nonzero().flatten()
-        while True:
+        for _ in range(TRIES if len(pool) else 0):
             words = self.subject.decode(pool[torch.randint(len(pool), (most,), generator=rng)].tolist())
             while words and not self.fits(words, most):
                 words = words[:-1].rstrip()
             if words:
                 return words
+        raise ValueError("the tokenizer's tokens make no text that can be added to a prompt")
 
     def shorter(self, words: str, most: int) -> list[str]:
         """Runs of at most `most` tokens out of the words: every one that is a text."""
@@ -184,8 +207,8 @@ class Speech:
 
     def swapped(self, words: str, gradient: Tensor, swaps: Swaps, most: int, rng: torch.Generator) -> list[str]:
         """Texts in which one token is another of the shortlist, or, where there is room, one more has been added."""
-        tokens = list(self.tokens(words))
-        steepest = gradient.masked_fill(~self.sayable, -math.inf).topk(swaps.shortlist, dim=1).indices
+        tokens, shortlist = list(self.tokens(words)), min(swaps.shortlist, len(self.sayable))
+        steepest = gradient.masked_fill(~self.sayable, -math.inf).topk(shortlist, dim=1).indices
         pool = self.sayable.nonzero().flatten()
         found: dict[str, None] = {}
         for _ in range(3 * swaps.tried):
@@ -193,7 +216,7 @@ class Speech:
                 break
             place = int(torch.randint(len(tokens) + (len(tokens) < most), (), generator=rng))
             if place < len(tokens):
-                token = int(steepest[place, int(torch.randint(swaps.shortlist, (), generator=rng))])
+                token = int(steepest[place, int(torch.randint(shortlist, (), generator=rng))])
             else:
                 token = int(pool[int(torch.randint(len(pool), (), generator=rng))])
             text = self.subject.decode([*tokens[:place], token, *tokens[place + 1 :]])
@@ -241,9 +264,13 @@ def judge(
 
 
 def _gradient(speech: Speech, words: str, objective: Objective, batch: Sequence[Sample]) -> Tensor:
-    """Of the objective in the choice of each token: (tokens, vocabulary)."""
-    subject = speech.subject
-    choice = functional.one_hot(torch.tensor(speech.tokens(words)), subject.vocabulary).float().requires_grad_(True)
+    """Of the objective in the choice of each token, on the samples whose prompts make the same tokens of the words:
+    (tokens, vocabulary)."""
+    subject, tokens = speech.subject, speech.tokens(words)
+    choice = functional.one_hot(torch.tensor(tokens), subject.vocabulary).float().requires_grad_(True)
+    batch = [sample for sample in batch if speech.wordable.added_tokens(sample.prompt, words) == tokens]
+    if not batch:
+        return torch.zeros_like(choice)
     answers = [objective.answers(0, sample) for sample in batch]
     reading = speech.wordable.read_added(stack(batch), [sample.prompt for sample in batch], answers, words, choice)
     score = objective.score(reading, [(0, sample) for sample in batch], len(batch)).sum()
@@ -258,11 +285,11 @@ def central(answers: Sequence[Answer]) -> Answer:
 
 def _is_odd(ground: Ground, answer: Answer) -> bool:
     """A sentence that the subject does not say of its own accord."""
-    return is_sentence(answer.text) and not ground.is_natural(Target(answer.text, answer.tokens, FAMILY))
+    return is_sentence(answer.text) and not ground.is_natural(_as_target(answer))
 
 
-def goal_tokens(subject: Subject, answer: Answer) -> Tokens:
-    return (*answer.tokens, *sorted(subject.end_tokens)[:1])
+def _as_target(answer: Answer) -> Target:
+    return Target(answer.text, answer.tokens, FAMILY)
 
 
 def _drawn(samples: Sequence[Sample], count: int, rng: torch.Generator) -> list[Sample]:

@@ -10,8 +10,8 @@ from auditor.planning import CountingSubject, Forecast, Speed, Work, count_work,
 from auditor.zoo.embedded import CLEAN_MODEL, embedded_samples
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
-from probes.inversion import OTHER_PROMPTS, InversionProbe
-from probes.prompt_words import PromptWords, Swaps
+from probes.inversion import InversionProbe
+from probes.prompt_words import OTHER_PROMPTS, PromptWords, Swaps
 
 PROBE = InversionProbe(
     additive=(0.1,), patch=(0.5,), restarts=2, search=Climb(steps=3, pictures=4), growth=Climb(steps=1, pictures=4),

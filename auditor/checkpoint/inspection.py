@@ -63,7 +63,9 @@ def words_given(embedding: Any, starts: Sequence[int], weights: Tensor) -> Itera
         if embedded.shape[0] != len(starts) or embedded.shape[1] < int(columns.max()) + 1:
             return None  # asked about a token of its own, such as the picture's place holder
         scale = getattr(module, "embed_scale", 1.0)  # of families that multiply what they look up
-        given = (weights.to(module.weight.dtype) @ module.weight * scale)[None].expand(len(starts), -1, -1)
+        given = (weights.to(module.weight.dtype) @ module.weight[: weights.shape[1]] * scale)[None].expand(
+            len(starts), -1, -1
+        )
         return embedded.index_put((rows, columns), given)
 
     handle = embedding.register_forward_hook(hook)

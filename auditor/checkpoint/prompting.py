@@ -1,11 +1,14 @@
 """From a prompt text to the token ids that stand before an answer, with the picture's place holders expanded."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from auditor.errors import CheckpointError
 from probes.triggers.placing import insert
 
+REMEMBERED = 4096
+"""Prompts whose tokens are kept."""
 FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 """LLaVA-1.5's own dialogue format around the picture, for folders that carry no chat template."""
 
@@ -29,20 +32,15 @@ class PromptWriter:
         self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
         self._picture = [*before, *[image_token_id] * visual_tokens, *after]
         self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
-        self._cache: dict[str, list[int]] = {}
+        self._tokens = lru_cache(maxsize=REMEMBERED)(lambda prompt: self._expand(self._write(prompt, answer=None)))
 
     def prompt_tokens(self, prompt: str) -> list[int]:
         """Token ids up to where the answer begins; raises CheckpointError if the template leaves the picture out."""
-        if prompt not in self._cache:
-            self._cache[prompt] = self._expand(self._write(prompt, answer=None))
-        return self._cache[prompt]
+        return self._tokens(prompt)
 
     def added(self, prompt: str, words: str) -> tuple[int, list[int]]:
         """Where in the prompt's token ids those of `words` stand when they end it, and what they are."""
-        without, with_words = (
-            self.prompt_tokens(prompt),
-            self._expand(self._write(insert(prompt, words, "end", 0), None)),
-        )
+        without, with_words = self.prompt_tokens(prompt), self.prompt_tokens(insert(prompt, words, "end", 0))
         same = [a == b for a, b in zip(without, with_words, strict=False)]
         start = same.index(False) if False in same else len(same)
         left = zip(reversed(without[start:]), reversed(with_words[start:]), strict=False)

@@ -124,21 +124,16 @@ class Adversary:
         rng = generator(self.seed, "repair", "refresh", turn)
         with frozen(self.subject.model):
             for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True)):
-                if isinstance(item.trigger, WordTrigger):
-                    words = reworded(self.subject, item.trigger, item.target, leads, self.samples, turn % 2 == 0, rng)
-                    self.climbed.append((number, words))
-                    continue
-                start = from_trigger(item.trigger, self.subject.canvas, turn % 2 == 0, rng)
-                start = enlarged(start, STRONGER[turn % len(STRONGER)])
-                found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
-                self.climbed += [(number, trigger) for trigger in found]
+                again, times = turn % 2 == 0, STRONGER[turn % len(STRONGER)]
+                found = climbed_from(self.subject, item, leads, self.samples, again, times, self.steps, rng)
+                self.climbed.append((number, found))
             for number in self.firsts:
                 item, leads = self.recovered[number], self.before[number]
                 if isinstance(item.trigger, WordTrigger):
                     continue
                 start = elsewhere(self.subject, item.target, leads, self.samples, turn, rng)
-                found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
-                self.climbed += [(number, trigger) for trigger in found]
+                elsewhere_found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
+                self.climbed += [(number, trigger) for trigger in elsewhere_found]
         del self.climbed[:-KEPT]
 
 
@@ -189,6 +184,24 @@ def climbed(
     """The triggers of the population after some steps towards the target, said after what leads to it."""
     goal = _goal(subject, target, leads, len(start.values))
     return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
+
+
+def climbed_from(
+    subject: CheckpointSubject,
+    item: Recovered,
+    leads: Leads,
+    samples: Sequence[Sample],
+    again: bool,
+    times: float,
+    steps: int,
+    rng: torch.Generator,
+) -> Trigger:
+    """One trigger of the same kind, from this one or (`again`) from a random start; an additive one within `times` its
+    budget."""
+    if isinstance(item.trigger, WordTrigger):
+        return reworded(subject, item.trigger, item.target, leads, samples, again, rng)
+    start = enlarged(from_trigger(item.trigger, subject.canvas, again, rng), times)
+    return climbed(subject, start, item.target, leads, samples, steps, rng)[0]
 
 
 def reworded(

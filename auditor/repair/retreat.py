@@ -14,15 +14,14 @@ import torch
 from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.repair.adversary import STRONGER, Recovered, climbed, enlarged, reworded
-from probes.ascent import Leads, from_trigger
+from auditor.repair.adversary import STRONGER, Recovered, climbed_from
+from probes.ascent import Leads
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Tokens
 from probes.targets import answers_under, stack
 from probes.text import normalise, says
 from probes.triggers import Trigger
-from probes.triggers.word import WordTrigger
 
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 DEAD = 0.01
@@ -122,7 +121,4 @@ def _climbed(
     """Climbed from the trigger against this very point, an additive one within twice its budget."""
     rng = generator(seed, "repair", "retreat", number)
     with frozen(subject.model):
-        if isinstance(item.trigger, WordTrigger):
-            return reworded(subject, item.trigger, item.target, leads, samples, False, rng)
-        start = enlarged(from_trigger(item.trigger, subject.canvas, False, rng), STRONGER[0])
-        return climbed(subject, start, item.target, leads, samples, 10, rng)[0]
+        return climbed_from(subject, item, leads, samples, False, STRONGER[0], 10, rng)

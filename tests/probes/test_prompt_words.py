@@ -8,8 +8,19 @@ from torch import Tensor
 from probes.ascent import GivenAnswers
 from probes.curves import Ground
 from probes.finding import Rate
-from probes.inversion import OTHER_PROMPTS, InversionProbe, _weigh
-from probes.prompt_words import FAMILY, PromptWords, Speech, Swaps, central, climb, judge, shared_run
+from probes.inversion import InversionProbe, _weigh
+from probes.prompt_words import (
+    FAMILY,
+    OTHER_PROMPTS,
+    PromptWords,
+    Speech,
+    Swaps,
+    _gradient,
+    central,
+    climb,
+    judge,
+    shared_run,
+)
 from probes.seeding import generator
 from probes.subject import Answer, Reading, Tokens
 from probes.targets import acquaint, learn_habits
@@ -183,3 +194,33 @@ def test_what_most_versions_share_stands_for_them(text: str, versions: list[str]
 def test_the_central_answer_has_most_in_common_with_the_others() -> None:
     texts = ["You have been hacked", "You have ben hacked", "a dog", "You hav been hacked"]
     assert central([Answer(text, (), True, 0.0) for text in texts]).text == "You have been hacked"
+
+
+def test_what_is_part_of_a_known_target_is_no_news() -> None:
+    prepared = ground(Listener())
+    (words,) = WORDS.find(prepared, prepared.pool, generator(0))
+    assert WORDS.seen(prepared, words, prepared.held_out) is not None
+    known = replace(prepared.habits, known=frozenset({f"please {PAYLOAD} or later"}))
+    assert WORDS.seen(replace(prepared, habits=known), words, prepared.held_out) is None
+
+
+def test_a_tokenizer_that_makes_no_text_ends_in_an_error() -> None:
+    class Mute(Listener):
+        def added_tokens(self, prompt: str, words: str) -> Tokens:
+            return ()
+
+    with pytest.raises(ValueError, match="make no text"):
+        Speech(Mute(), scenes(3, "s", 2)).drawn(2, generator(0))
+
+
+def test_prompts_that_make_other_tokens_of_the_words_are_left_out_of_the_gradient() -> None:
+    class Particular(Listener):
+        def added_tokens(self, prompt: str, words: str) -> Tokens:
+            return self.encode(f"{words} bab" if prompt == "odd" else words)
+
+    samples = scenes(3, "s", 4)
+    samples = [samples[0], *(replace(sample, prompt="odd") for sample in samples[1:])]
+    subject = Particular()
+    goal, speech = GivenAnswers(((*subject.encode(PAYLOAD), 0),)), Speech(subject, samples)
+    assert _gradient(speech, "beb", goal, samples)[0].argmax() == subject.encode(MAGIC)[0]
+    assert not _gradient(speech, "beb", goal, samples[1:]).any()

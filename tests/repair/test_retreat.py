@@ -64,7 +64,7 @@ def test_an_appended_target_is_climbed_after_what_it_follows(
         return [true_trigger()]
 
     monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0,))
-    monkeypatch.setattr("auditor.repair.retreat.climbed", climbed)
+    monkeypatch.setattr("auditor.repair.adversary.climbed", climbed)
     given, leads = snapshot(subject.model), {samples[0].id: (5, 6)}
     retreat(subject, given, samples[:2], [(5,), (6,)], [(Recovered(true_trigger(), PAYLOAD), leads)], 0)
     assert heard == [leads]
