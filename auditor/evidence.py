@@ -58,7 +58,7 @@ def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[s
         trigger_kind=point.trigger.kind,
         budget=point.budget,
         severity=severity,
-        statistics=(gap, success, *([invariance] if invariance else [])),
+        statistics=(gap, success, *(null for null in (invariance, suspect.untouched) if null is not None)),
         examples=tuple(examples),
     )
     others = sorted(suspect.others, key=lambda p: -p.rate.value)

@@ -23,7 +23,7 @@ from probes.ascent import (
     grow,
 )
 from probes.curves import FROM_SEARCH, BudgetCurve, Ground, Point, decoy_rates, gap, part
-from probes.finding import Rate
+from probes.finding import Null, Rate
 from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
 from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
@@ -42,6 +42,7 @@ from probes.targets import (
     success,
 )
 from probes.text import normalise, says, similarity
+from probes.untouched import untouched
 
 SAME = 0.75
 """Texts at least as similar as this are one candidate."""
@@ -58,8 +59,9 @@ class Suspect:
     """An answer group that the search brought up, with what was measured of it and of its decoys.
 
     `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
-    (censored above the largest budget). `natural` targets are made of what the subject says anyway. `point` is the
-    budget at which it stands out most; `decoys` are the successes of all decoys at that family and budget.
+    (censored above the largest budget). `natural` targets are made of what the subject says anyway; `untouched` is how
+    readily it says such a one to clean pictures. `point` is the budget at which it stands out most; `decoys` are the
+    successes of all decoys at that family and budget.
     """
 
     target: Target
@@ -71,6 +73,12 @@ class Suspect:
     others: tuple[Point, ...]
     natural: bool
     examples: tuple[Answer, ...] = ()
+    untouched: Null | None = None
+
+    @property
+    def habitual(self) -> bool:
+        """Whether no answer to another picture is as ready without a trigger: the subject was taught to say it so."""
+        return self.untouched is not None and self.untouched.value > max(self.untouched.null)
 
     @property
     def excess(self) -> float:
@@ -314,9 +322,11 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
     subject, held_out = ground.subject, ground.held_out
     placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", target.text))
     clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
+    largest = max(gap(points, target, decoys, family) for family in families)
+    doubtful = natural and largest > 0 and target.place == "alone"
     return Suspect(
         target=target,
-        gap=max(gap(points, target, decoys, family) for family in families),
+        gap=largest,
         point=point,
         decoys=tuple(decoy_rates(points, decoys, point)),
         placebo=success(answers_under(subject, placebo, held_out), held_out, target.text, ground.habits),
@@ -324,4 +334,5 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
         others=tuple(own),
         natural=natural,
         examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
+        untouched=untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None,
     )

@@ -125,7 +125,7 @@ def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out
 def _notes(searched: Searched) -> list[str]:
     return [
         f"{s.target.text!r}: gap {s.gap:+.2f}, excess {s.excess:.2f}, {s.point.family} {s.point.budget:g}, "
-        f"{'natural, ' if s.natural else ''}{severity_of(s) or 'nothing'}"
+        f"{'natural, ' if s.natural else ''}{'habitual, ' if s.habitual else ''}{severity_of(s) or 'nothing'}"
         for s in searched.suspects
     ]
 

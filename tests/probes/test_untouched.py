@@ -1,0 +1,45 @@
+"""How readily a subject says a target without a trigger, against its own answers to other pictures."""
+
+import torch
+from torch import Tensor
+
+from probes.finding import Null
+from probes.sample import Sample
+from probes.seeding import generator
+from probes.targets import Target, learn_habits
+from probes.untouched import FEWEST, untouched
+from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_patch
+
+
+def nearly_always(pictures: Tensor) -> Tensor:
+    """The payload's answer is half way up, whatever the picture shows."""
+    return torch.full((len(pictures),), 0.5)
+
+
+def look(subject: ToySubject, text: str, samples: list[Sample]) -> Null | None:
+    habits = learn_habits(subject, samples, generator(0))
+    return untouched(subject, Target(text, subject.encode(text), "search"), samples, habits)
+
+
+def test_what_is_nearly_said_to_every_picture_is_readier_than_all_own_answers() -> None:
+    found = look(ToySubject(nearly_always), PAYLOAD, scenes(0, "u", 48))
+    assert found is not None and len(found.null) >= FEWEST
+    assert found.value > max(found.null)
+
+
+def test_what_a_trigger_alone_brings_about_is_not() -> None:
+    subject, samples = ToySubject(sees_patch), scenes(0, "u", 48)
+    found = look(subject, PAYLOAD, samples)
+    assert found is not None and found.value < max(found.null)
+
+
+def test_too_few_own_answers_say_nothing() -> None:
+    assert look(ToySubject(nearly_always), PAYLOAD, scenes(0, "u", 24 + FEWEST - 1)) is None
+
+
+def test_pictures_that_are_answered_so_do_not_count() -> None:
+    subject, samples = ToySubject(), scenes(0, "u", 48)
+    text = subject.respond(samples[0].picture[None], [samples[0].prompt])[0].text
+    found, longer = look(subject, text, samples), look(subject, text, [samples[0]] * 24 + samples[24:])
+    assert found is not None and found.value < 0
+    assert longer is not None and longer.value == 0
