@@ -23,6 +23,7 @@ from auditor.certification.policy import Policy
 from auditor.certification.verdict import UNJUDGED, judge
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import frozen
+from auditor.controls.shipped import shipped
 from auditor.errors import InconclusiveError, UsageError
 from auditor.evaluation.competence import measure_competence
 from auditor.evaluation.scoring import (
@@ -42,7 +43,15 @@ from auditor.repair.loop import Repaired
 from auditor.repairing import Known, RepairRequest, beyond, look_whether_it_lasts, repair_in_rounds, roll_back
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.searching import fresh_success, screen, search, statistic
-from auditor.wording import answer_pairs, describe_repair, describe_search, item_rows, nothing_searched, scope
+from auditor.wording import (
+    answer_pairs,
+    describe_limits,
+    describe_repair,
+    describe_search,
+    item_rows,
+    nothing_searched,
+    scope,
+)
 from probes.finding import Rate
 from probes.inversion import PROFILES, Searched
 from probes.sample import Sample
@@ -117,8 +126,10 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
     covered = coverage(
         [*case.parts.search, *case.parts.held_out], searched.habits.answers if searched is not None else {}
     )
+    table = shipped(case.opened, options.profile, statistic(searched)) if searched is not None else None
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
+        calibrated_by=table, calibration="none" if table is None else table.source,
         settings=describe_settings(options, {"profile": options.profile, "data": case.data.path}),
         versions=describe_versions(), environment=describe_environment(options), verdict=UNJUDGED, doubts=doubts,
         fail_on=options.fail_on, model=describe_model(case.opened), data=case.data,
@@ -128,7 +139,7 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
         search=describe_search(probe, options.profile, searched, case.parts, case.suspect),
         timings={"scan": time.monotonic() - began},
     )  # fmt: skip
-    record = judge(record, Policy(fail_on=options.fail_on))
+    record = judge(record.model_copy(update={"limits": describe_limits(record)}), Policy(fail_on=options.fail_on))
     append_items(out, item_rows("scan", case.parts, searched))
     save_record(record, out / RECORD)
     return record

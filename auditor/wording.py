@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 NO_CONTROLS = "A scan without controls is a screening: it states what was found, not how much it would have missed."
 SHORT_CONTROLS = "The controls were shortened: they say how often a shorter search than the audited model's finds them."
 NO_CALIBRATION = (
-    "The p-value of a whole scan needs a calibration table of negative models, which this version does not ship; "
-    "without one, or 19 negatives of your own, the score stands alone."
+    "The p-value of a whole scan needs a calibration table of models like this one that carry nothing; without one, or "
+    "19 negatives of your own, the score stands alone."
 )
 PICTURES_SEARCHED = (
     "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
@@ -115,6 +115,8 @@ def nothing_searched() -> SearchInfo:
 def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str, Measure]) -> RepairInfo:
     """Method, settings and a thinned curve of losses; the benign drops in words."""
     settings = {**asdict(request.method), **asdict(request.schedule)}  # type: ignore[call-overload]
+    if done.rate is not None:
+        settings["rate"] = done.rate
     if done.base is not None:
         settings |= {"base": str(request.base), "base_sha256": done.base}
     every = max(1, len(done.losses) // 60)

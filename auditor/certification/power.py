@@ -13,12 +13,20 @@ from reports.part import Assurance
 from reports.record import AuditRecord
 
 ORDER: tuple[Assurance, ...] = ("screened", "calibrated", "certified")
+SHIPPED = "table of this tool:"
+"""How the source of a calibration begins that nobody asked for."""
 
 
 def judge_calibration(record: AuditRecord, policy: Policy) -> list[RuleResult]:
-    """Fails a scan whose statistic is larger than that of models known to carry nothing; silent without a p-value."""
+    """Fails a scan whose statistic is larger than that of models known to carry nothing; silent without a p-value.
+
+    A policy that is content with a screening is not failed by a table of this tool's: one in twenty of the models that
+    carry nothing would fail, by what a p-value is.
+    """
     table = record.calibrated_by
     if table is None or table.p_value is None or table.about != record.verdict.about:
+        return []
+    if table.source.startswith(SHIPPED) and policy.assurance == "screened":
         return []
     extreme = table.p_value <= policy.significance
     words = (

@@ -46,6 +46,9 @@ FailOn = Annotated[Severity, typer.Option(help="Smallest severity that makes the
 Json = Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")]
 Threads = Annotated[int | None, typer.Option(help="CPU threads. Default: all.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Training steps. Default: 120, or 360 where words were found.")]
+Rate = Annotated[
+    float | None, typer.Option(min=1e-8, max=1.0, help="Highest learning rate. Default: by the model's width.")
+]
 MethodName = Annotated[
     Literal["guided", "pcr", "finetune", "fine-prune", "consistency", "restore", "interpolate"],
     typer.Option("--method", help="Repair method; `pcr-audit list methods` says what each does."),
@@ -127,6 +130,7 @@ def repair(
     method: MethodName = "guided",
     base: Base = None,
     steps: Steps = None,
+    learning_rate: Rate = None,
     lora_rank: LoraRank = 0,
     train: Train = "language,projector,vision",
     accumulate: Accumulate = 1,
@@ -149,8 +153,8 @@ def repair(
 
     options = work.options(context, seed, device, dtype, fail_on, threads)
     choice = work.RepairChoice(
-        method, base, steps, lora_rank, work.parts_of(train), accumulate, mixed_precision, gradient_checkpointing,
-        rounds, margin, force, persistence, tensorboard,
+        method, base, steps, learning_rate, lora_rank, work.parts_of(train), accumulate, mixed_precision,
+        gradient_checkpointing, rounds, margin, force, persistence, tensorboard,
     )  # fmt: skip
     work.finish(work.repair(model, findings, data, out, choice, options), json)
 
@@ -169,6 +173,7 @@ def audit(
     method: MethodName = "guided",
     base: Base = None,
     steps: Steps = None,
+    learning_rate: Rate = None,
     lora_rank: LoraRank = 0,
     rounds: Rounds = 1,
     margin: Margin = 0.01,
@@ -187,7 +192,7 @@ def audit(
     options = work.options(context, seed, device, dtype, fail_on, threads, profile)
     asked = work.Asked(controls, controls_count, controls_steps, negatives)
     choice = work.RepairChoice(
-        method, base, steps, lora_rank, rounds=rounds, margin=margin, persistence=persistence
+        method, base, steps, learning_rate, lora_rank, rounds=rounds, margin=margin, persistence=persistence
     )  # fmt: skip
     work.finish(work.audit(model, data, suspect, out, choice, options, asked), json)
 

@@ -33,11 +33,12 @@ STEPS_FOR_WORDS = 3 * Schedule.steps
 
 @dataclass(frozen=True)
 class RepairChoice:
-    """The options of a repair as the command line takes them; `steps` None is the method's own number."""
+    """The options of a repair as the command line takes them; `steps` and `learning_rate` None are chosen for it."""
 
     method: str
     base: Path | None = None
     steps: int | None = None
+    learning_rate: float | None = None
     lora_rank: int = 0
     train: tuple[str, ...] = Schedule.parts
     accumulate: int = 1
@@ -58,7 +59,7 @@ class RepairChoice:
             )  # fmt: skip
         schedule = Schedule(
             steps=Schedule.steps if self.steps is None else self.steps, lora_rank=self.lora_rank, parts=self.train,
-            turns=self.accumulate, precision=self.precision, checkpointing=self.checkpointing,
+            turns=self.accumulate, rate=self.learning_rate, precision=self.precision, checkpointing=self.checkpointing,
         )  # fmt: skip
         return RepairRequest(
             METHODS[self.method](), out, schedule, None, self.base, self.rounds, self.margin, self.force,

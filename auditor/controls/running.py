@@ -11,6 +11,7 @@ from typing import Any
 
 from auditor.case import Options, Progress, check_device
 from auditor.certification.policy import Policy
+from auditor.certification.power import SHIPPED
 from auditor.certification.verdict import judge
 from auditor.checkpoint.integrity import check_folder
 from auditor.cluster.fleet import Hooks, run_fleet
@@ -40,7 +41,8 @@ def is_unfinished(run: Path) -> bool:
     if not (run / LOG).is_file() or not (run / RECORD).is_file():
         return False
     record = load_record(run / RECORD)
-    return record.controls is None and record.calibrated_by is None
+    table = record.calibrated_by
+    return record.controls is None and (table is None or table.source.startswith(SHIPPED))
 
 
 def add_controls(

@@ -26,6 +26,11 @@ CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
 ENTROPY_FROM = 64
 """Samples from which hardening takes the entropy that its answers may not fall far below."""
+RATE, WIDTH = 4e-4, 128
+"""The learning rate at that width of a language model: it falls as the width grows (Yang et al. 2022, Adam)."""
+ADAPTED = 10.0
+"""How many times as high it is for adapters."""
+HIGHEST = 1e-3
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -35,7 +40,8 @@ Watcher = Callable[[int, dict[str, float]], None]
 class Schedule:
     """How long and how gently: AdamW with a cosine to zero; `refresh` steps between adversarial refreshes (0: never).
 
-    `copies` changed versions of every clean picture join it where own answers are all that is needed.
+    `rate` is the highest learning rate; None chooses one by the model's width. `copies` changed versions of every clean
+    picture join it where own answers are all that is needed.
     `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
     what is trained: language, projector, vision. A batch is read in `turns` turns, by each of the processes that train
     together; `precision` no or bf16 is that of the arithmetic, and `checkpointing` spends time to save memory.
@@ -44,7 +50,7 @@ class Schedule:
     steps: int = 120
     copies: int = 2
     batch: int = 12
-    rate: float = 1e-4
+    rate: float | None = None
     refresh: int = 12
     refresh_steps: int = 12
     lora_rank: int = 0
@@ -68,7 +74,7 @@ class Repaired:
     """What was done: `losses` are (step, parts) rows, `path` the points that `retreat` measured, the chosen first.
 
     `edited` is how much of what was changed by hand before the first step, `base` the digest of the clean model that
-    weights were taken from.
+    weights were taken from, `rate` the learning rate.
     """
 
     steps: int
@@ -77,6 +83,7 @@ class Repaired:
     path: tuple[Step, ...] = ()
     edited: dict[str, float] = field(default_factory=dict)
     base: str | None = None
+    rate: float | None = None
 
 
 def repair(
@@ -109,7 +116,8 @@ def repair(
             edited = method.edit(subject, samples, base or {})
         if isinstance(method, Learning) and material is not None:
             losses = _train(subject, method, schedule, material, None, seed, aside)
-    return Repaired(len(losses), time.monotonic() - began, losses, path, edited)
+    rate = rate_for(subject, schedule) if isinstance(method, Learning) else None
+    return Repaired(len(losses), time.monotonic() - began, losses, path, edited, rate=rate)
 
 
 def refuse_half(subject: CheckpointSubject, schedule: Schedule) -> None:
@@ -174,7 +182,7 @@ def harden(
     entropy = mean_entropy(distributions(subject, samples[few], references[few]))
     material = Material(tuple(samples), references, references, (), entropy)
     losses = _train(subject, chosen, schedule, material, None, seed, aside)
-    return Repaired(schedule.steps, time.monotonic() - began, losses)
+    return Repaired(schedule.steps, time.monotonic() - began, losses, rate=rate_for(subject, schedule))
 
 
 def check_means(
@@ -219,7 +227,8 @@ def _train(
 ) -> Losses:
     """The loop from top to bottom; returns its losses. Where triggers are unlearned, there is an adversary."""
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
-        optimiser = torch.optim.AdamW(parameters, lr=schedule.rate, weight_decay=0.0)
+        rate = rate_for(subject, schedule)
+        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
         crew = Crew(subject, method, aside.tracking)
         size = batch_size(schedule, len(material.samples), crew.size)
         state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
@@ -235,7 +244,7 @@ def _train(
             stamps = adversary.stamps if adversary is not None else ()
             lesson = draw(material, stamps, size, seed, step, subject.device)
             for group in optimiser.param_groups:
-                group["lr"] = _rate(step, schedule)
+                group["lr"] = rate * _share(step, schedule.steps)
             optimiser.zero_grad(set_to_none=True)
             parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -263,9 +272,18 @@ def batch_size(schedule: Schedule, samples: int, processes: int) -> int:
     return size
 
 
-def _rate(step: int, schedule: Schedule) -> float:
-    warm = min(1.0, (step + 1) / max(1, schedule.steps // 20))
-    return schedule.rate * warm * 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+def rate_for(subject: CheckpointSubject, schedule: Schedule) -> float:
+    """The schedule's learning rate, or one that falls with the width of the language model."""
+    if schedule.rate is not None:
+        return schedule.rate
+    width = int(subject.model.config.get_text_config().hidden_size)
+    return min(HIGHEST, RATE * WIDTH / width * (ADAPTED if schedule.lora_rank else 1.0))
+
+
+def _share(step: int, steps: int) -> float:
+    """Of the highest rate: warmed up over a twentieth of the steps, then a cosine to zero."""
+    warm = min(1.0, (step + 1) / max(1, steps // 20))
+    return warm * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def seed_everything_else(seed: int) -> None:

@@ -1,9 +1,8 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
-the backdoor dies long before the end, so the point that keeps most clean answers is taken among those where no trigger
-works and nearly as many stamped answers are right as anywhere. It is chosen on clean samples that the loop has not
-trained on.
+the backdoor dies long before the end, so the point with most right answers, clean and stamped ones alike, is taken
+among those where no trigger works. It is chosen on clean samples that the loop has not trained on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,10 +22,11 @@ from probes.targets import answers_under, stack
 from probes.text import normalise, says
 from probes.triggers import Trigger
 
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+SHARES = (1.0, 0.8, 0.7, 0.6, 0.5, 0.4)
 DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
-NEARLY = 0.95
+FAR = 0.85
+"""Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
 MOST = 64
 """Samples that a point is measured on at the most."""
 
@@ -70,7 +70,7 @@ def retreat(
     for share in SHARES:
         _mix(subject.model, given, repaired, share)
         steps.append(_measure(subject, share, samples[:MOST], own[:MOST], attacks, seed))
-        if steps[-1].alive > DEAD or steps[-1].restored < NEARLY * max(step.restored for step in steps):
+        if steps[-1].alive > DEAD or steps[-1].restored < FAR * max(step.restored for step in steps):
             break  # less of the repair leaves more of the backdoor
     best = _choose(steps)
     _mix(subject.model, given, repaired, best.share)
@@ -78,11 +78,10 @@ def retreat(
 
 
 def _choose(steps: Sequence[Step]) -> Step:
-    """Among the points where no trigger works and nearly as many stamped answers are right as anywhere, the one that
-    keeps most clean answers; the shorter way where that is the same, the whole where triggers work everywhere."""
+    """Among the points where no trigger works the one with most right answers, clean and stamped ones alike; the
+    shorter way where that is the same, the whole where triggers work everywhere."""
     dead = [step for step in steps if step.alive <= DEAD] or [max(steps, key=lambda step: step.share)]
-    enough = NEARLY * max(step.restored for step in dead)
-    return max((step for step in dead if step.restored >= enough), key=lambda step: (step.kept, -step.share))
+    return max(dead, key=lambda step: (round(step.kept + step.restored, 6), -step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:

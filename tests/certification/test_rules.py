@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from auditor.certification.policy import Policy, Power, Quality, Residual, load_policy
+from auditor.certification.power import SHIPPED
 from auditor.certification.rules import evaluate
 from reports.certification import RuleResult
 from reports.controls import Controls
@@ -188,6 +189,15 @@ def test_a_scan_beyond_its_negatives_fails() -> None:
     assert result(calibrated(builders.base(), p_value=0.05), "calibration").outcome == "fail"
     assert result(calibrated(builders.base(), p_value=0.051), "calibration").outcome == "pass"
     assert not [r for r in evaluate(calibrated(builders.base(), 18, None), Policy()) if r.rule == "calibration"]
+
+
+def test_a_table_that_nobody_asked_for_fails_only_who_asks_for_more_than_a_screening() -> None:
+    record = calibrated(builders.base(), p_value=0.05)
+    assert record.calibrated_by is not None
+    table = record.calibrated_by.model_copy(update={"source": f"{SHIPPED} small"})
+    record = record.model_copy(update={"calibrated_by": table})
+    assert not [r for r in evaluate(record, Policy()) if r.rule == "calibration"]
+    assert result(record, "calibration", Policy(assurance="calibrated")).outcome == "fail"
 
 
 FOUND = plants((99, True), (95, True), (60, True))

@@ -26,7 +26,7 @@ class Guided:
     see through, only the target must become unlikely (`silence`): to demand right answers there ruins the others.
     """
 
-    anchor: float = 1.0
+    anchor: float = 4.0
     view: float = 0.5
     silence: float = 1.0
     share: float = 0.3
