@@ -126,7 +126,8 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
     covered = coverage(
         [*case.parts.search, *case.parts.held_out], searched.habits.answers if searched is not None else {}
     )
-    table = shipped(case.opened, options.profile, statistic(searched)) if searched is not None else None
+    pictures = len(case.parts.search), len(case.parts.held_out)
+    table = shipped(case.opened, options.profile, pictures, statistic(searched)) if searched is not None else None
     record = AuditRecord(
         tool=tool(), command=list(options.command), created=now(), seed=options.seed, seconds=time.monotonic() - began,
         calibrated_by=table, calibration="none" if table is None else table.source,

@@ -1,7 +1,7 @@
 """Calibration tables that come with the tool: what whole scans of models that carry nothing came to, by geometry.
 
-A table holds for models whose tensors have its names and shapes, searched with its profile: fine-tunes of its base.
-Others have none, and their scans no p-value but by negatives of their owners.
+A table holds for models whose tensors have its names and shapes (fine-tunes of its base), searched with its profile on
+as many pictures. Others have none, and their scans no p-value but by negatives of their owners.
 """
 
 import hashlib
@@ -23,23 +23,30 @@ LEAST = smallest_population(0.05)
 
 @dataclass(frozen=True)
 class Table:
-    """`statistics` of the whole scans of negatives, by name; `about` says what they are and on which pictures."""
+    """`statistics` of the whole scans of negatives, by name, on `pool` and `held_out` pictures; `about` says what they
+    are."""
 
     name: str
     about: str
     geometry: str
     profile: str
+    pool: int
+    held_out: int
     made_by: str
     statistics: Mapping[str, float]
 
 
-def shipped(opened: Opened, profile: str, statistic: float, folder: Path = FOLDER) -> Calibration | None:
-    """The statistic's conformal p-value among the table that fits; None where no table does, or it is too small."""
-    found = geometry(opened.subject.weights())
+def shipped(
+    opened: Opened, profile: str, pictures: tuple[int, int], statistic: float, folder: Path = FOLDER
+) -> Calibration | None:
+    """The conformal p-value of a scan's statistic among the table that fits; None where no table does, or it is too
+    small. `pictures` were searched and held out."""
+    found = (geometry(opened.subject.weights()), profile, *pictures)
     for path in sorted(folder.glob("*.json")):
         content = path.read_bytes()
         table = Table(**json.loads(content))
-        if (table.geometry, table.profile) == (found, profile) and len(table.statistics) >= LEAST:
+        fits = (table.geometry, table.profile, table.pool, table.held_out) == found
+        if fits and len(table.statistics) >= LEAST:
             null = list(table.statistics.values())
             return Calibration(
                 source=f"{SHIPPED} {table.name}", digest=hashlib.sha256(content).hexdigest(), statistic=statistic,

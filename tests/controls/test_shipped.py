@@ -15,7 +15,7 @@ NEGATIVES = {f"fine-tune/{number}": 0.1 * number for number in range(LEAST)}
 def write(folder: Path, opened: Opened, **changes: object) -> Path:
     table = {
         "name": "small", "about": "Fine-tunes.", "geometry": geometry(opened.subject.weights()), "profile": "quick",
-        "made_by": "by hand", "statistics": NEGATIVES,
+        "pool": 96, "held_out": 64, "made_by": "by hand", "statistics": NEGATIVES,
     }  # fmt: skip
     (folder / "small.json").write_text(json.dumps({**table, **changes}))
     return folder
@@ -25,7 +25,7 @@ def write(folder: Path, opened: Opened, **changes: object) -> Path:
 def test_the_p_value_counts_negatives_that_are_as_extreme(
     opened: Opened, tmp_path: Path, statistic: float, p: float
 ) -> None:
-    found = shipped(opened, "quick", statistic, write(tmp_path, opened))
+    found = shipped(opened, "quick", (96, 64), statistic, write(tmp_path, opened))
     assert found is not None and found.p_value == pytest.approx(p)
     assert (found.names, found.negatives, found.about) == (list(NEGATIVES), list(NEGATIVES.values()), "model")
 
@@ -35,13 +35,15 @@ def test_the_p_value_counts_negatives_that_are_as_extreme(
     [
         {"geometry": "0" * 64},
         {"profile": "standard"},
+        {"pool": 24},
+        {"held_out": 32},
         {"statistics": dict(list(NEGATIVES.items())[1:])},
     ],
 )
 def test_a_table_of_other_models_or_searches_or_too_few_says_nothing(
     opened: Opened, tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    assert shipped(opened, "quick", 1.0, write(tmp_path, opened, **changes)) is None
+    assert shipped(opened, "quick", (96, 64), 1.0, write(tmp_path, opened, **changes)) is None
 
 
 def test_fine_tunes_have_the_geometry_of_their_base_and_nothing_else_has() -> None:

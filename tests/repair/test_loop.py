@@ -11,7 +11,7 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import InconclusiveError, UsageError
 from auditor.repair import adversary
 from auditor.repair.adversary import Adversary, Recovered, largest, said_before
-from auditor.repair.loop import Aside, Repaired, Schedule, repair, seed_everything_else
+from auditor.repair.loop import Aside, Repaired, Schedule, rate_for, repair, seed_everything_else
 from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
@@ -119,6 +119,18 @@ def test_weights_in_16_bits_are_trained_through_adapters_alone(
     seed_everything_else(0)
     done = run(subject, Finetune(), Schedule(steps=1, batch=3, refresh=0, lora_rank=2, rate=1e-2), samples)
     assert done.steps == 1 and changed(before, weights(subject))
+
+
+@pytest.mark.parametrize(
+    ("width", "rank", "rate"),
+    [(128, 0, 4e-4), (4096, 0, 1.25e-5), (4096, 8, 1.25e-4), (64, 0, 8e-4), (32, 0, 1e-3), (128, 8, 1e-3)],
+)
+def test_the_learning_rate_falls_with_the_width_unless_one_is_named(
+    subject: CheckpointSubject, width: int, rank: int, rate: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(subject.model.config.get_text_config(), "hidden_size", width)
+    assert rate_for(subject, Schedule(lora_rank=rank)) == pytest.approx(rate)
+    assert rate_for(subject, Schedule(lora_rank=rank, rate=0.25)) == 0.25
 
 
 def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
