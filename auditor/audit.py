@@ -103,7 +103,7 @@ def _not_searched(model: Path, data: Path | None, out: Path, options: Options, e
         model=describe_model(opened), data=info, coverage=coverage(samples, {}), search=nothing_searched(),
         limits=[*opened.notes, *scope(PROFILES[options.profile])],
     )  # fmt: skip
-    record = judge(record, Policy(fail_on=options.fail_on))
+    record = _judged(record, options)
     save_record(record, out / RECORD)
     return record
 
@@ -140,10 +140,15 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
         search=describe_search(probe, options.profile, searched, case.parts, case.suspect),
         timings={"scan": time.monotonic() - began},
     )  # fmt: skip
-    record = judge(record.model_copy(update={"limits": describe_limits(record)}), Policy(fail_on=options.fail_on))
+    record = _judged(record, options)
     append_items(out, item_rows("scan", case.parts, searched))
     save_record(record, out / RECORD)
     return record
+
+
+def _judged(record: AuditRecord, options: Options) -> AuditRecord:
+    """With the limits that are left, and what it says of itself."""
+    return judge(record.model_copy(update={"limits": describe_limits(record)}), Policy(fail_on=options.fail_on))
 
 
 def repair_run(
@@ -229,7 +234,7 @@ def _verify(
         continued = continued.model_copy(
             update={"repaired_model": describe_model(repaired).model_copy(update={"path": str(aside)})}
         )
-    continued = judge(continued, Policy(fail_on=options.fail_on))
+    continued = _judged(continued, options)
     append_items(run, item_rows("verify", case.parts, None, own, after))
     keep_scan_record(run)
     save_record(continued, run / RECORD)

@@ -60,11 +60,13 @@ def scope(probe: InversionProbe) -> list[str]:
 
 
 def describe_limits(record: AuditRecord) -> list[str]:
-    """The limits that are left once controls and negatives were scanned."""
+    """The limits that are left once controls and negatives were scanned; a p-value of the model as given is none of the
+    repaired one's."""
     controls, table = record.controls, record.calibrated_by
-    lifted = {NO_CONTROLS} if controls is not None else set()
-    lifted |= {NO_CALIBRATION} if table is not None and table.p_value is not None else set()
-    left = [limit for limit in record.limits if limit not in lifted and limit != SHORT_CONTROLS]
+    valued = table is not None and table.p_value is not None and table.about == record.verdict.about
+    lifted = ({NO_CONTROLS} if controls is not None else set()) | ({NO_CALIBRATION} if valued else set())
+    limits = record.limits if NO_CALIBRATION in record.limits else [*record.limits, NO_CALIBRATION]
+    left = [limit for limit in limits if limit not in lifted and limit != SHORT_CONTROLS]
     return left + ([SHORT_CONTROLS] if controls is not None and controls.shortened else [])
 
 

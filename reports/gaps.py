@@ -43,7 +43,8 @@ def calibration(record: AuditRecord) -> str:
             "No table of models known to carry nothing was used: scores rank suspicions, no p-value stands behind the "
             "verdict, and a rank among decoys is not one."
         )
-    return _calibration(done)
+    of_another = done.about == "model" and record.verdict.about == "repaired model"
+    return f"{'Of the model as given: ' if of_another else ''}{_calibration(done)}"
 
 
 def _calibration(done: Calibration) -> str:

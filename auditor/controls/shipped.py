@@ -51,7 +51,7 @@ def shipped(
             return Calibration(
                 source=f"{SHIPPED} {table.name}", digest=hashlib.sha256(content).hexdigest(), statistic=statistic,
                 negatives=null, names=list(table.statistics), p_value=conformal_p(statistic, null),
-                notes=[f"{table.about} Valid where this model came about as they did, but for what is suspected."],
+                notes=[table.about, "Valid where this model came about as they did, but for what is suspected."],
             )  # fmt: skip
     return None
 

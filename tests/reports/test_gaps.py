@@ -31,6 +31,15 @@ def test_without_negatives_no_p_value_stands_behind_the_verdict() -> None:
     assert "no p-value stands behind the verdict" in gaps.calibration(builders.base())
 
 
+def test_a_p_value_of_the_model_as_given_is_said_to_be_that_ones(runs: Runs) -> None:
+    table = builders.calibration().model_copy(update={"about": "model"})
+    assert gaps.calibration(builders.base(calibrated_by=table)).startswith("p = 0.500 against 19 models")
+    repaired = runs["repaired"][0].model_copy(update={"calibrated_by": table})
+    assert gaps.calibration(repaired).startswith("Of the model as given: p = 0.500")
+    theirs = repaired.model_copy(update={"calibrated_by": builders.calibration()})
+    assert gaps.calibration(theirs).startswith("p = 0.500")
+
+
 def test_too_few_negatives_give_no_p_value() -> None:
     few = Calibration(source="mine", statistic=1.0, negatives=[0.1] * 5)
     assert "fewer than 19" in gaps.calibration(builders.base(calibrated_by=few))
