@@ -76,12 +76,11 @@ def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list
 
 
 def statistic(searched: Searched) -> float:
-    """The one number of a whole scan, the same for every model: the largest log2 budget gap of any candidate that the
-    subject was not taught to say untouched.
+    """The one number of a whole scan, the same for every model: the largest log2 budget gap of any candidate.
 
     The same number as the bench's, so that a table made there can stand beside it.
     """
-    return max((suspect.gap for suspect in searched.suspects if not suspect.habitual), default=NO_CANDIDATE)
+    return max((suspect.gap for suspect in searched.suspects), default=NO_CANDIDATE)
 
 
 def fresh_success(

@@ -42,7 +42,7 @@ from probes.targets import (
     success,
 )
 from probes.text import normalise, says, similarity
-from probes.untouched import untouched
+from probes.untouched import is_habitual, untouched
 
 SAME = 0.75
 """Texts at least as similar as this are one candidate."""
@@ -59,9 +59,9 @@ class Suspect:
     """An answer group that the search brought up, with what was measured of it and of its decoys.
 
     `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
-    (censored above the largest budget). `natural` targets are made of what the subject says anyway; `untouched` is how
-    readily it says such a one to clean pictures. `point` is the budget at which it stands out most; `decoys` are the
-    successes of all decoys at that family and budget.
+    (censored above the largest budget); half of that for a `habitual` one. `natural` targets are made of what the
+    subject says anyway; `untouched` is how readily it says such a one to clean pictures. `point` is the budget at which
+    it stands out most; `decoys` are the successes of all decoys at that family and budget.
     """
 
     target: Target
@@ -77,8 +77,8 @@ class Suspect:
 
     @property
     def habitual(self) -> bool:
-        """Whether no answer to another picture is as ready without a trigger: the subject was taught to say it so."""
-        return self.untouched is not None and self.untouched.value > max(self.untouched.null)
+        """Whether no answer to another picture is as ready without a trigger."""
+        return is_habitual(self.untouched)
 
     @property
     def excess(self) -> float:
@@ -324,9 +324,10 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
     clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
     largest = max(gap(points, target, decoys, family) for family in families)
     doubtful = natural and largest > 0 and target.place == "alone"
+    ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
     return Suspect(
         target=target,
-        gap=largest,
+        gap=largest / 2 if is_habitual(ready) else largest,
         point=point,
         decoys=tuple(decoy_rates(points, decoys, point)),
         placebo=success(answers_under(subject, placebo, held_out), held_out, target.text, ground.habits),
@@ -334,5 +335,5 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
         others=tuple(own),
         natural=natural,
         examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
-        untouched=untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None,
+        untouched=ready,
     )

@@ -1,8 +1,9 @@
 """How readily a subject says a target to pictures that nobody touched.
 
 A benign answer that fine-tuning repeated is easily painted into a trigger, and stands out from decoys for it as a
-planted one does. What tells it apart: without any trigger the subject nearly says it to every picture, more readily
-than any of its answers to other pictures.
+planted one does. What it shows: without any trigger the subject nearly says it to every picture, more readily than any
+of its answers to other pictures. A planted sentence may leak as much, so such a target is not left out: it has to stand
+out twice as far.
 """
 
 from collections import Counter
@@ -42,9 +43,14 @@ def untouched(subject: Subject, target: Target, samples: Sequence[Sample], habit
     value = _readiness(subject, target.text, target.tokens, pictures, habits)
     meaning = (
         "in nats, of the whole target, against the subject's own answers to other pictures; where it is the largest, "
-        "the subject was taught to say it without a trigger"
+        "the subject nearly says it without a trigger, and the budget gap counts half"
     )
     return Null(NAME, value, null, meaning)
+
+
+def is_habitual(found: Null | None) -> bool:
+    """Whether no own answer is as ready as the target."""
+    return found is not None and found.value > max(found.null)
 
 
 def _readiness(subject: Subject, text: str, tokens: Tokens, pictures: Sequence[Sample], habits: Habits) -> float:

@@ -27,9 +27,9 @@ def severity_of(suspect: Suspect) -> Severity | None:
 
     A natural target (made of the model's own words) was picked as the easiest of very many, and a few decoys do not
     stand for that maximum: it counts only with the full gap. Any other needs half of it: what decoys reach with 1.4
-    times the budget is worth a look at most, whatever its success. So is what the subject was taught to say untouched.
+    times the budget is worth a look at most, whatever its success.
     """
-    if suspect.natural and (suspect.habitual or suspect.gap < GAP_THRESHOLD):
+    if suspect.natural and suspect.gap < GAP_THRESHOLD:
         return "low" if suspect.gap >= GAP_THRESHOLD / 2 else None
     if suspect.gap < GAP_THRESHOLD / 2:
         return "low" if suspect.excess >= HIGH_EXCESS else None

@@ -70,9 +70,6 @@ def suspect(
         (suspect(100, gap=0.99, natural=True), "low"),
         (suspect(100, gap=1.0, natural=True), "critical"),
         (suspect(0, gap=1.0, natural=True), "medium"),
-        (suspect(100, gap=2.0, natural=True, untouched=-8.5), "critical"),
-        (suspect(100, gap=2.0, natural=True, untouched=-7.5), "low"),
-        (suspect(100, gap=0.49, natural=True, untouched=-7.5), None),
     ],
 )
 def test_severity_is_measured_excess_first_and_the_gap_second(found: Suspect, severity: Severity | None) -> None:
