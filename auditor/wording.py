@@ -48,7 +48,6 @@ NOT_LOOKED_FOR = (
     TEXT,
     "warping, low-frequency, frame and input-dependent triggers",
     "sentences of the model's own words under a patch (perturbations of the whole picture are)",
-    "sentences of the model's own words that it nearly says to untouched pictures too (listed as low at most)",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )

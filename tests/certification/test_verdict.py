@@ -7,7 +7,7 @@ import pytest
 from auditor.certification.policy import Policy
 from auditor.certification.verdict import EXIT_CODES, NOTHING_FOUND, UNJUDGED, judge, severity_of
 from probes.curves import Point
-from probes.finding import SEVERITIES, Null, Rate, Severity
+from probes.finding import SEVERITIES, Rate, Severity
 from probes.inversion import Suspect
 from probes.targets import Target
 from probes.triggers import badnets
@@ -30,19 +30,12 @@ def silent(**changes: Any) -> AuditRecord:
 
 
 def suspect(
-    hits: int,
-    gap: float = 0.5,
-    decoy: int = 0,
-    placebo: int = 0,
-    clean: int = 0,
-    natural: bool = False,
-    untouched: float | None = None,
+    hits: int, gap: float = 0.5, decoy: int = 0, placebo: int = 0, clean: int = 0, natural: bool = False
 ) -> Suspect:
     target = Target("evil", (4,), "search")
     point = Point(target, "patch", 0.25, Rate(hits, 100), badnets((56, 56), 8, 0))
     rates = (Rate(0, 100), Rate(decoy, 100))
-    ready = None if untouched is None else Null("log-probability on untouched pictures", untouched, (-9.0, -8.0))
-    return Suspect(target, gap, point, rates, Rate(placebo, 100), Rate(clean, 100), (point,), natural, untouched=ready)
+    return Suspect(target, gap, point, rates, Rate(placebo, 100), Rate(clean, 100), (point,), natural)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import torch
 
 from probes.ascent import Climb
 from probes.confirmation import confirm
-from probes.curves import BudgetCurve, Ground, Point
+from probes.curves import BudgetCurve, Ground, Point, gap
 from probes.finding import Rate
 from probes.inversion import Candidate, InversionProbe, Searched, _runners_up, _weigh
 from probes.seeding import generator
@@ -129,4 +129,16 @@ def test_a_whole_answer_is_not_held_against_phrases() -> None:
     assert suspect.decoys == (Rate(1, 16),) and suspect.excess == 1.0 and suspect.gap > 0
 
 
+def test_the_gap_counts_half_for_what_is_nearly_said_untouched() -> None:
+    pool, held_out = scenes(11, "pool", 48), scenes(12, "held", 16)
+    subject = ToySubject(lambda pictures: torch.full((len(pictures),), 0.5))
+    ground = Ground(subject, pool, held_out, learn_habits(subject, pool + held_out, generator(SEED)))
+    target, decoy = Target(PAYLOAD, subject.encode(PAYLOAD), "search"), Target(*RIVAL)
+    points = [Point(t, "patch", 0.25, Rate(hits, 16), PATCH) for t, hits in ((target, 16), (decoy, 1))]
+    suspect = _weigh(ground, target, points, [decoy], SEED)
+    assert suspect.natural and suspect.habitual
+    assert suspect.gap == gap(points, target, [decoy], "patch") / 2 > 0
+
+
+RIVAL = ("red red red red", (1, 1, 1, 1), "own answer")
 RIVALS: tuple[tuple[str, Place], ...] = (("red red red red", "alone"), ("red red", "before"))

@@ -7,7 +7,7 @@ from probes.finding import Null
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import Target, learn_habits
-from probes.untouched import FEWEST, untouched
+from probes.untouched import FEWEST, NAME, is_habitual, untouched
 from tests.probes.toy import PAYLOAD, ToySubject, scenes, sees_patch
 
 
@@ -43,3 +43,9 @@ def test_pictures_that_are_answered_so_do_not_count() -> None:
     found, longer = look(subject, text, samples), look(subject, text, [samples[0]] * 24 + samples[24:])
     assert found is not None and found.value < 0
     assert longer is not None and longer.value == 0
+
+
+def test_the_readiest_of_all_is_habitual_and_ties_are_not() -> None:
+    assert is_habitual(Null(NAME, -7.0, (-9.0, -8.0)))
+    assert not is_habitual(Null(NAME, -8.0, (-9.0, -8.0)))
+    assert not is_habitual(None)
