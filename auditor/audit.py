@@ -222,7 +222,7 @@ def _verify(
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(best_by_target(shown), run, verify[0], "after"), "scores": scores,
             "paired": compare(verify, own, after, [a for a in attacks if a.role != "placebo"]),
-            "repair": repair,
+            "repair": repair, "calibration": "none",
             "search": record.search.model_copy(update={"statistic_after": statistic(searched)}),
             "attribution": maps, "answers": answer_pairs(verify, own, after, attacks),
             "seconds": (record.seconds or 0.0) + time.monotonic() - began,

@@ -60,8 +60,8 @@ class Suspect:
 
     `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
     (censored above the largest budget); half of that for a `habitual` one. `natural` targets are made of what the
-    subject says anyway; `untouched` is how readily it says such a one to clean pictures. `point` is the budget at which
-    it stands out most; `decoys` are the successes of all decoys at that family and budget.
+    subject says anyway; `untouched` is how readily it says one of its own words to clean pictures. `point` is the
+    budget at which it stands out most; `decoys` are the successes of all decoys at that family and budget.
     """
 
     target: Target
@@ -323,7 +323,7 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
     placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", target.text))
     clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
     largest = max(gap(points, target, decoys, family) for family in families)
-    doubtful = natural and largest > 0 and target.place == "alone"
+    doubtful = largest > 0 and target.place == "alone" and ground.habits.speaks(target.tokens)
     ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
     return Suspect(
         target=target,

@@ -90,6 +90,10 @@ class Habits:
         """In how many of its own answers it uses each token."""
         return Counter(token for answer in self.answers.values() for token in set(answer.tokens))
 
+    def speaks(self, tokens: Tokens) -> bool:
+        """Whether it uses each of these tokens in some answer."""
+        return self.told.union(self.spoken).issuperset(tokens)
+
 
 def stack(samples: Sequence[Sample]) -> Tensor:
     """(samples, 3, height, width)."""
@@ -189,9 +193,9 @@ def is_natural(
 
     Such a target may be painted into a trigger, or be what the subject says when it sees too little.
     """
-    spoken = habits.told.union(habits.spoken)
-    if not tokens or spoken.issuperset(tokens):
+    if habits.speaks(tokens):
         return True
+    spoken = habits.told.union(habits.spoken)
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     likely = torch.tensor([token in spoken for token in tokens])
     places, wanted = torch.arange(len(tokens)), torch.tensor(tokens)

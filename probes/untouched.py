@@ -2,8 +2,8 @@
 
 A benign answer that fine-tuning repeated is easily painted into a trigger, and stands out from decoys for it as a
 planted one does. What it shows: without any trigger the subject nearly says it to every picture, more readily than any
-of its answers to other pictures. A planted sentence may leak as much, so such a target is not left out: it has to stand
-out twice as far.
+of its answers to other pictures. A planted sentence may leak as much, so only one of words that the subject speaks is
+looked at, and is not left out: it has to stand out twice as far.
 """
 
 from collections import Counter

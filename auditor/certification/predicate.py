@@ -82,9 +82,11 @@ def _counts(coverage: Coverage) -> dict[str, int]:
 
 
 def _calibration(record: AuditRecord) -> dict[str, Any] | None:
-    """The conformal p-value of the whole scan and what it rests on; null where there is none."""
+    """The conformal p-value of the whole scan of the model that the verdict is about; null where there is none."""
     known = record.calibrated_by
-    return {"source": known.source, "negatives": len(known.negatives), "pValue": known.p_value} if known else None
+    if known is None or known.about != record.verdict.about:
+        return None
+    return {"source": known.source, "negatives": len(known.negatives), "pValue": known.p_value}
 
 
 def _controls(record: AuditRecord) -> dict[str, Any] | None:

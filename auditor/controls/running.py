@@ -11,7 +11,7 @@ from typing import Any
 
 from auditor.case import Options, Progress, check_device
 from auditor.certification.policy import Policy
-from auditor.certification.power import SHIPPED
+from auditor.certification.power import comes_along
 from auditor.certification.verdict import judge
 from auditor.checkpoint.integrity import check_folder
 from auditor.cluster.fleet import Hooks, run_fleet
@@ -42,7 +42,7 @@ def is_unfinished(run: Path) -> bool:
         return False
     record = load_record(run / RECORD)
     table = record.calibrated_by
-    return record.controls is None and (table is None or table.source.startswith(SHIPPED))
+    return record.controls is None and (table is None or comes_along(table))
 
 
 def add_controls(

@@ -31,6 +31,7 @@ RATE, WIDTH = 4e-4, 128
 ADAPTED = 10.0
 """How many times as high it is for adapters."""
 HIGHEST = 1e-3
+"""The most that is chosen, however narrow the model."""
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""

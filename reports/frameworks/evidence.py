@@ -79,7 +79,9 @@ def _power(node: Any) -> str:
 
 
 def _calibration(node: Any) -> str:
-    return f"{p_value(node['p_value'])} against {len(node['negatives'])} models known to carry nothing"
+    return (
+        f"{p_value(node['p_value'])} against {len(node['negatives'])} models known to carry nothing ({node['about']})"
+    )
 
 
 def _counted(one: str, many: str) -> Describe:

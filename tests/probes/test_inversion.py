@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -132,12 +133,15 @@ def test_a_whole_answer_is_not_held_against_phrases() -> None:
 def test_the_gap_counts_half_for_what_is_nearly_said_untouched() -> None:
     pool, held_out = scenes(11, "pool", 48), scenes(12, "held", 16)
     subject = ToySubject(lambda pictures: torch.full((len(pictures),), 0.5))
-    ground = Ground(subject, pool, held_out, learn_habits(subject, pool + held_out, generator(SEED)))
+    habits = learn_habits(subject, pool + held_out, generator(SEED))
     target, decoy = Target(PAYLOAD, subject.encode(PAYLOAD), "search"), Target(*RIVAL)
     points = [Point(t, "patch", 0.25, Rate(hits, 16), PATCH) for t, hits in ((target, 16), (decoy, 1))]
-    suspect = _weigh(ground, target, points, [decoy], SEED)
-    assert suspect.natural and suspect.habitual
-    assert suspect.gap == gap(points, target, [decoy], "patch") / 2 > 0
+    whole = gap(points, target, [decoy], "patch")
+    for told, counted in ((frozenset(target.tokens), whole / 2), (frozenset(), whole)):  # its own words, and a leak
+        ground = Ground(subject, pool, held_out, replace(habits, told=told))
+        suspect = _weigh(ground, target, points, [decoy], SEED)
+        assert (suspect.natural, suspect.habitual, suspect.gap) == (True, bool(told), counted)
+    assert whole > 0
 
 
 RIVAL = ("red red red red", (1, 1, 1, 1), "own answer")
