@@ -323,7 +323,7 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
     placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", target.text))
     clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
     largest = max(gap(points, target, decoys, family) for family in families)
-    doubtful = largest > 0 and target.place == "alone" and ground.habits.speaks(target.tokens)
+    doubtful = largest > 0 and target.place == "alone" and ground.habits.words.issuperset(target.tokens)
     ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
     return Suspect(
         target=target,

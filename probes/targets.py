@@ -90,9 +90,10 @@ class Habits:
         """In how many of its own answers it uses each token."""
         return Counter(token for answer in self.answers.values() for token in set(answer.tokens))
 
-    def speaks(self, tokens: Tokens) -> bool:
-        """Whether it uses each of these tokens in some answer."""
-        return self.told.union(self.spoken).issuperset(tokens)
+    @property
+    def words(self) -> frozenset[int]:
+        """The tokens that it uses in some answer."""
+        return self.told.union(self.spoken)
 
 
 def stack(samples: Sequence[Sample]) -> Tensor:
@@ -193,9 +194,9 @@ def is_natural(
 
     Such a target may be painted into a trigger, or be what the subject says when it sees too little.
     """
-    if habits.speaks(tokens):
+    spoken = habits.words
+    if spoken.issuperset(tokens):
         return True
-    spoken = habits.told.union(habits.spoken)
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     likely = torch.tensor([token in spoken for token in tokens])
     places, wanted = torch.arange(len(tokens)), torch.tensor(tokens)

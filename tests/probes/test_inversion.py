@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle
 
 import pytest
 import torch
@@ -136,6 +137,8 @@ def test_the_gap_counts_half_for_what_is_nearly_said_untouched() -> None:
     habits = learn_habits(subject, pool + held_out, generator(SEED))
     target, decoy = Target(PAYLOAD, subject.encode(PAYLOAD), "search"), Target(*RIVAL)
     points = [Point(t, "patch", 0.25, Rate(hits, 16), PATCH) for t, hits in ((target, 16), (decoy, 1))]
+    silent = [answer for answer in habits.answers.values() if not set(answer.tokens) & set(target.tokens)]
+    habits = replace(habits, answers=dict(zip(habits.answers, cycle(silent), strict=False)))  # none says such a word
     whole = gap(points, target, [decoy], "patch")
     for told, counted in ((frozenset(target.tokens), whole / 2), (frozenset(), whole)):  # its own words, and a leak
         ground = Ground(subject, pool, held_out, replace(habits, told=told))
