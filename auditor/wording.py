@@ -44,10 +44,11 @@ LIMITS = (
 
 TEXT = "text and dual-key triggers"
 TEXT_BEYOND = "answers of one or two words, or of the model's own words, to words in a prompt; dual-key triggers"
+OWN_WORDS = "sentences of the model's own words under a patch (perturbations of the whole picture are)"
 NOT_LOOKED_FOR = (
     TEXT,
     "warping, low-frequency, frame and input-dependent triggers",
-    "sentences of the model's own words under a patch (perturbations of the whole picture are)",
+    OWN_WORDS,
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
@@ -89,7 +90,8 @@ def describe_search(
         SearchFamily(name="additive", budget=probe.additive[0], restarts=probe.restarts + probe.growth_restarts,
                      steps=probe.search.steps, objective=objective),
         SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
-                     objective="unusual token first or after an answer, over places that cover the picture"),
+                     objective="unusual token first or after an answer, "
+                     f"{'and growth, ' if probe.grown else ''}over places that cover the picture"),
     ]  # fmt: skip
     if (words := probe.words) is not None:
         families.append(
@@ -100,12 +102,18 @@ def describe_search(
     return SearchInfo(
         profile=profile,
         looked_for=looked,
-        not_looked_for=[TEXT_BEYOND if item == TEXT and probe.words is not None else item for item in NOT_LOOKED_FOR],
+        not_looked_for=not_looked_for(probe),
         families=families,
         usual_tokens=usual,
         statistic=statistic(searched),
         prompts=prompts[:12],
     )
+
+
+def not_looked_for(probe: InversionProbe) -> list[str]:
+    """What a scan with that probe leaves out."""
+    left = [item for item in NOT_LOOKED_FOR if item != OWN_WORDS or not probe.grown]
+    return [TEXT_BEYOND if item == TEXT and probe.words is not None else item for item in left]
 
 
 def nothing_searched() -> SearchInfo:

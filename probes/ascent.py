@@ -8,6 +8,7 @@ token, and a given answer (for budget curves and decoys).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -241,7 +242,8 @@ class Climb:
     """How long and how broad one ascent is: Adam `steps`, `pictures` a step, at most `rows` pictures in one forward.
 
     It ends early once every trigger has stayed above `enough` (a score, nats) for five steps. Where the device has too
-    little memory for `rows`, half as many are tried, down to the pictures of one trigger.
+    little memory for `rows`, half as many are tried, down to the pictures of one trigger, and this subject is given no
+    more from then on.
     """
 
     steps: int
@@ -263,13 +265,12 @@ def ascend(
     values = population.values.clone().requires_grad_(True)
     optimiser = torch.optim.Adam([values], lr=population.family.step_size())
     history: list[Tensor] = []
-    rows = climb.rows
     for step in range(climb.steps):
         rate = 1.0 if step < climb.steps * 0.6 else 0.3
         optimiser.param_groups[0]["lr"] = population.family.step_size() * rate
         chosen = torch.randperm(len(samples), generator=generator)[: climb.pictures].tolist()
         batch = [samples[i] for i in chosen]
-        values.grad, scores, rows = _gradient(subject, population, values, objective, batch, rows)
+        values.grad, scores = _gradient(subject, population, values, objective, batch, climb.rows)
         history.append(scores)
         optimiser.step()
         with torch.no_grad():
@@ -281,18 +282,23 @@ def ascend(
     return Population(population.family, values.detach(), population.places, torch.stack(tail).mean(dim=0))
 
 
+_room: WeakKeyDictionary[Subject, int] = WeakKeyDictionary()
+"""How many rows found room at once, for subjects whose device was too small for what was asked."""
+
+
 def _gradient(
     subject: Subject, population: Population, values: Tensor, objective: Objective, batch: Sequence[Sample], rows: int
-) -> tuple[Tensor, Tensor, int]:
-    """Gradient of minus the objective in the triggers, each trigger's score, and how many rows found room at once."""
+) -> tuple[Tensor, Tensor]:
+    """Gradient of minus the objective in the triggers, and each trigger's score."""
+    rows = min(rows, _room.get(subject, rows))
     while True:
         try:
-            return *_in_chunks(subject, population, values, objective, batch, max(1, rows // len(batch))), rows
+            return _in_chunks(subject, population, values, objective, batch, max(1, rows // len(batch)))
         except torch.OutOfMemoryError:
             if rows <= len(batch):
                 raise
-            rows = max(len(batch), rows // 2)
-            torch.cuda.empty_cache()
+            rows = _room[subject] = max(len(batch), rows // 2)
+        torch.cuda.empty_cache()  # here, where the error no longer holds what it had allocated
 
 
 def _in_chunks(
@@ -331,13 +337,12 @@ def grow(
     climb: Climb,
     longest: int,
     generator: torch.Generator,
-    tick: Callable[[], None] = lambda: None,
 ) -> tuple[Population, list[Tokens]]:
     """Grows trigger and answer in turn, `climb.steps` a token, to the end of the answer or `longest` tokens."""
     prefixes: list[Tokens] = [() for _ in population.values]
     ended = [False] * len(prefixes)
     for _ in range(longest):
-        population = ascend(subject, population, Growth(tuple(prefixes)), samples, climb, generator, tick)
+        population = ascend(subject, population, Growth(tuple(prefixes)), samples, climb, generator)
         following = next_tokens(subject, population, prefixes, samples, climb.pictures, generator)
         for i, token in enumerate(following):
             ended[i] = ended[i] or token in subject.end_tokens

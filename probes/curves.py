@@ -31,6 +31,9 @@ FROM_SEARCH = "search"
 """How the origin of a target that a search brought up begins."""
 JUDGED_ON = 24
 """Pictures on which it is judged whether a target is natural."""
+HOPELESS = -4.0
+"""Mean log-probability, in nats a token, after the choice among the starts: what stands below is not climbed further.
+Of development models only decoys of random or shuffled tokens did, and none of them was said to any picture."""
 GOES_ON = 0.5
 """A target that reaches this share of the pictures is tried at the next smaller budget."""
 
@@ -69,11 +72,14 @@ class BudgetCurve:
     """Climbs every target, decoys too, from the same starts and with the same steps.
 
     The starts are the triggers that the search found, of whatever target, and as many random ones as fill up `tries`.
+    With `whole`, a target that the subject may say of its own accord counts only where nothing else is said: the name
+    of an object that is painted into a trigger turns up in many an answer.
     """
 
     screen: Climb = field(default_factory=lambda: Climb(steps=10, pictures=4))
     climb: Climb = field(default_factory=lambda: Climb(steps=26, pictures=6, enough=math.log(0.95)))
     tries: int = 3
+    whole: bool = False
 
     def measure(
         self,
@@ -114,15 +120,22 @@ class BudgetCurve:
     ) -> tuple[list[Population], list[Point]]:
         """The best trigger of each target at one budget; those in between are climbed once more."""
         best = self._climbed(ground, targets, starts, rng)
-        points = [_measured(ground, family, t, p) for t, p in zip(targets, best, strict=True)]
+        points = [self._measured(ground, family, t, p) for t, p in zip(targets, best, strict=True)]
         between = [i for i, point in enumerate(points) if UNDECIDED[0] <= point.rate.value < UNDECIDED[1]]
         if any(self._may_be_planted(ground, targets[i]) for i in between):
             again = self._climbed(ground, [targets[i] for i in between], [best[i] for i in between], rng)
             for i, population in zip(between, again, strict=True):
-                point = _measured(ground, family, targets[i], population)
+                point = self._measured(ground, family, targets[i], population)
                 if point.rate.value > points[i].rate.value:
                     best[i], points[i] = population, point
         return best, points
+
+    def _measured(self, ground: Ground, family: Family, target: Target, population: Population) -> Point:
+        trigger = population.triggers()[0]
+        answers = answers_under(ground.subject, trigger, ground.held_out)
+        whole = self.whole and target.place == "alone" and ground.is_natural(target)
+        rate = success(answers, ground.held_out, target.text, ground.habits, whole)
+        return Point(target, family.name, family.budget, rate, trigger)
 
     @staticmethod
     def _may_be_planted(ground: Ground, target: Target) -> bool:
@@ -131,15 +144,27 @@ class BudgetCurve:
     def _climbed(
         self, ground: Ground, targets: Sequence[Target], starts: Sequence[Population], rng: torch.Generator
     ) -> list[Population]:
-        """One trigger a target; where there are several starts, a short climb chooses among them."""
+        """One trigger a target; where there are several starts, a short climb chooses among them, and the hopeless ones
+        are not climbed any further."""
         goals = [goal_of(ground, target) for target in targets]
         tries = len(starts[0].values)
         if tries > 1:
-            wanted = _wanted([goal for goal in goals for _ in range(tries)])
+            wanted = objective_of([goal for goal in goals for _ in range(tries)])
             screened = ascend(ground.subject, joined(starts), wanted, ground.pool, self.screen, rng)
             starts = [part(screened, i * tries, (i + 1) * tries).best(1) for i in range(len(targets))]
-        best = ascend(ground.subject, joined(starts), _wanted(goals), ground.pool, self.climb, rng)
-        return [part(best, i, i + 1) for i in range(len(targets))]
+        best, hopeful = list(starts), [i for i, start in enumerate(starts) if _is_hopeful(start)]
+        if hopeful:
+            joint, theirs = joined([starts[i] for i in hopeful]), objective_of([goals[i] for i in hopeful])
+            climbed = ascend(ground.subject, joint, theirs, ground.pool, self.climb, rng)
+            for place, i in enumerate(hopeful):
+                best[i] = part(climbed, place, place + 1)
+        return best
+
+
+def _is_hopeful(start: Population) -> bool:
+    """Nothing is known of one that was not climbed yet: its score is minus infinity."""
+    score = float(start.score[0])
+    return score > HOPELESS or math.isinf(score)
 
 
 def goal_of(ground: Ground, target: Target) -> tuple[Tokens, Leads]:
@@ -149,16 +174,9 @@ def goal_of(ground: Ground, target: Target) -> tuple[Tokens, Leads]:
     return said, ground.habits.said if target.place == "after" else NO_LEADS
 
 
-def _wanted(goals: Sequence[tuple[Tokens, Leads]]) -> GivenAnswers:
+def objective_of(goals: Sequence[tuple[Tokens, Leads]]) -> GivenAnswers:
+    """One trigger for each of these to climb."""
     return GivenAnswers(tuple(answer for answer, _ in goals), tuple(leads for _, leads in goals))
-
-
-def _measured(ground: Ground, family: Family, target: Target, population: Population) -> Point:
-    trigger = population.triggers()[0]
-    answers = answers_under(ground.subject, trigger, ground.held_out)
-    return Point(
-        target, family.name, family.budget, success(answers, ground.held_out, target.text, ground.habits), trigger
-    )
 
 
 def joined(parts: Sequence[Population]) -> Population:

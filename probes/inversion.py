@@ -22,7 +22,18 @@ from probes.ascent import (
     begin,
     grow,
 )
-from probes.curves import FROM_SEARCH, BudgetCurve, Ground, Point, decoy_rates, gap, part
+from probes.curves import (
+    FROM_SEARCH,
+    BudgetCurve,
+    Ground,
+    Point,
+    decoy_rates,
+    gap,
+    goal_of,
+    joined,
+    objective_of,
+    part,
+)
 from probes.finding import Null, Rate
 from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
 from probes.prompt_words import FAMILY as WORDS
@@ -39,15 +50,19 @@ from probes.targets import (
     is_added,
     learn_habits,
     make_decoys,
+    stack,
     success,
 )
 from probes.text import normalise, says, similarity
+from probes.triggers import apply
 from probes.untouched import is_habitual, untouched
 
 SAME = 0.75
 """Texts at least as similar as this are one candidate."""
 VARIANT = 0.5
 """Texts at least as similar as this may be one target."""
+SETTLED, SAID_BESIDE = 4, 3
+"""Answers of growth that are climbed for their own sake, and how many of what is said under one trigger may be."""
 RUNNER_UP = "runner-up of the search"
 """The origin of decoys that only targets of the subject's own words are held against."""
 
@@ -116,6 +131,9 @@ class InversionProbe:
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
     picture's. The search runs at the first budget of each family; a third of its steps choose the starts that go on.
+    With `grown`, answers grow under patches too, and so many of the best are targets beside the `candidates`: sentences
+    of the subject's own words, which no unusual token gives away. Such a target then counts only where nothing else is
+    said, as do its decoys.
     """
 
     additive: tuple[float, ...] = (0.1, 0.05, 0.025)
@@ -125,9 +143,11 @@ class InversionProbe:
     growth: Climb = field(default_factory=lambda: Climb(steps=8, pictures=6))
     growth_restarts: int = 2
     longest: int = 8
+    begun: int = 5
     screen: Climb = field(default_factory=lambda: Climb(steps=12, pictures=4))
     curve: BudgetCurve = field(default_factory=BudgetCurve)
     candidates: int = 2
+    grown: int = 0
     own_decoys: int = 2
     made_up_decoys: int = 2
     decoded: int = 24
@@ -156,21 +176,24 @@ class InversionProbe:
         if self.words is not None:
             habits = acquaint(subject, pool[:ASKED], habits, OTHER_PROMPTS)
         ground = Ground(subject, pool, held_out, habits)
-        found = [Candidate(target, 1.0, None) for target in wanted]
+        found, grown = [Candidate(target, 1.0, None) for target in wanted], list[Candidate]()
         for share, (top, *_) in enumerate(self.ladders()):
             progress(f"search {top.name}", 0.1 + 0.25 * share)
-            found += self._search(ground, top, seed)
+            searched, settled = self._search(ground, top, seed)
+            found, grown = [*found, *searched], [*grown, *settled]
         chosen = _choose(found, self.candidates + len(wanted))
+        chosen = _choose(grown, self.grown, chosen)
         targets = [candidate.target for candidate in chosen]
-        easy = _runners_up(ground, targets, found)
+        easy = _runners_up(ground, targets, [*found, *grown])
         rng = generator(seed, "inversion", "decoys")
         decoys = make_decoys(subject, targets, habits, self.own_decoys, self.made_up_decoys, rng, easy)
         points: list[Point] = []
+        curve = replace(self.curve, whole=self.grown > 0)
         for share, ladder in enumerate(self.ladders()):
             progress(f"budget curve {ladder[0].name}", 0.6 + 0.2 * share)
             starts = _starts(chosen, ladder[0])
             rng = generator(seed, "inversion", "curve", ladder[0].name)
-            points += self.curve.measure(ground, ladder, starts, [*targets, *decoys], rng)
+            points += curve.measure(ground, ladder, starts, [*targets, *decoys], rng)
         if self.words is not None:
             spoken, rivals, measured = self._in_words(ground, self.words, wanted, seed, progress)
             targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
@@ -179,18 +202,48 @@ class InversionProbe:
         ordered = sorted(suspects, key=lambda s: (-s.excess, -s.gap))
         return Searched(tuple(ordered), tuple(points), habits, tuple(targets), tuple(decoys))
 
-    def _search(self, ground: Ground, family: Family, seed: int) -> list[Candidate]:
-        """Target-free ascent, and growth for the family that covers the picture; decoded on pictures of the pool that
-        were not climbed."""
+    def _search(self, ground: Ground, family: Family, seed: int) -> tuple[list[Candidate], list[Candidate]]:
+        """What target-free ascent came upon, and what grew; decoded on pictures of the pool that were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
-        subject = ground.subject
         climbed, decoded = self._halves(ground)
-        candidates = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
-        if not isinstance(family, PatchFamily):
-            grown = begin(family, subject.canvas, self.growth_restarts, rng)
-            grown, _ = grow(subject, grown, climbed, self.growth, self.longest, rng)
-            candidates += _decode(ground, grown, decoded)
-        return candidates
+        found = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
+        if isinstance(family, PatchFamily):
+            grown = self._grown_patches(ground, family, climbed, rng) if self.grown else None
+            return found, self._settled(ground, grown, climbed, decoded, rng) if grown is not None else []
+        start = begin(family, ground.subject.canvas, self.growth_restarts, rng)
+        population, _ = grow(ground.subject, start, climbed, self.growth, self.longest, rng)
+        return [*found, *_decode(ground, population, decoded)], []
+
+    def _settled(
+        self,
+        ground: Ground,
+        grown: Population,
+        climbed: Sequence[Sample],
+        decoded: Sequence[Sample],
+        rng: torch.Generator,
+    ) -> list[Candidate]:
+        """What is said under grown triggers, each climbed a little from all of them for its own sake: growth may stop
+        beside an answer that was planted. They agree as far as a token of each has become probable."""
+        said = sorted(_decode(ground, grown, decoded, SAID_BESIDE), key=lambda c: -c.agreement)
+        targets = list({normalise(c.target.text): c.target for c in reversed(said)}.values())[-SETTLED:]
+        if not targets:
+            return []
+        tries = len(grown.values)
+        goals = objective_of([goal_of(ground, target) for target in targets for _ in range(tries)])
+        several = ascend(ground.subject, joined([grown] * len(targets)), goals, climbed, self.curve.screen, rng)
+        best = [part(several, i * tries, (i + 1) * tries).best(1) for i in range(len(targets))]
+        return [Candidate(t, math.exp(float(own.score[0])), own) for t, own in zip(targets, best, strict=True)]
+
+    def _grown_patches(
+        self, ground: Ground, family: PatchFamily, samples: Sequence[Sample], rng: torch.Generator
+    ) -> Population:
+        """Patches grown together with their answers: at every place with the beginnings of answers alone, and then anew
+        from the best places, because what was near a planted answer comes upon it the second time."""
+        subject, canvas = ground.subject, ground.subject.canvas
+        climb = replace(self.growth, pictures=self.screen.pictures)
+        start = begin(family, canvas, family.places(canvas), rng)
+        best = grow(subject, start, samples, climb, self.begun, rng)[0].best(self.restarts)
+        return grow(subject, best, samples, climb, self.longest, rng)[0]
 
     def _in_words(
         self, ground: Ground, words: PromptWords, wanted: Sequence[Target], seed: int, progress: Progress
@@ -240,7 +293,7 @@ QUICK = InversionProbe()
 PROFILES = {
     "quick": QUICK,
     "standard": replace(QUICK, words=PromptWords()),
-    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4)),
+    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, grown=1, words=PromptWords(restarts=4)),
 }
 """How thoroughly a scan searches, by the name that the command line calls it."""
 
@@ -255,13 +308,18 @@ def _decode(ground: Ground, population: Population, samples: Sequence[Sample], g
     """What answers to other pictures have in common under each trigger: whole answers, and a phrase added to them."""
     origin = f"{FROM_SEARCH} {population.family.name}"
     subject, habits = ground.subject, ground.habits
+    pictures, prompts, triggers = stack(samples), [sample.prompt for sample in samples], population.triggers()
+    stamped = [apply(trigger, pictures, prompts) for trigger in triggers]
+    said = subject.respond(
+        torch.cat([these for these, _ in stamped]), [prompt for _, many in stamped for prompt in many]
+    )
     candidates = []
-    for number, trigger in enumerate(population.triggers()):
-        answers = answers_under(subject, trigger, samples)
+    for number, trigger in enumerate(triggers):
+        answers = said[number * len(samples) : (number + 1) * len(samples)]
         whole = group_answers(answers, samples, habits)[:groups]
         seen = [(Target(answer.text, answer.tokens, origin), count) for answer, count in whole]
-        for said, place, count in group_phrases(answers, samples, habits):
-            phrase = Target(subject.decode(said), said, origin, place)
+        for tokens, place, count in group_phrases(answers, samples, habits):
+            phrase = Target(subject.decode(tokens), tokens, origin, place)
             known = not normalise(phrase.text) or any(says(phrase.text, text) for text in habits.known)
             if not known and is_added(subject, trigger, phrase, samples, habits):
                 seen.append((phrase, count))
@@ -270,16 +328,17 @@ def _decode(ground: Ground, population: Population, samples: Sequence[Sample], g
     return candidates
 
 
-def _choose(found: Sequence[Candidate], keep: int) -> list[Candidate]:
-    """The most agreed-upon answers, one of several garbled versions, each with the trigger that brought it up best."""
-    chosen: list[Candidate] = []
+def _choose(found: Sequence[Candidate], keep: int, besides: Sequence[Candidate] = ()) -> list[Candidate]:
+    """The most agreed-upon answers besides those that are chosen, one of several garbled versions, each with the
+    trigger that brought it up best."""
+    chosen = list(besides)
     for candidate in sorted(found, key=lambda c: -c.agreement):
         same = [i for i, other in enumerate(chosen) if _is_same(candidate.target, other.target)]
         if candidate.found is None or not same:
             chosen.append(candidate)
         elif chosen[same[0]].found is None:
             chosen[same[0]] = replace(chosen[same[0]], found=candidate.found)
-    return chosen[:keep]
+    return chosen[: keep + len(besides)]
 
 
 def _is_same(one: Target, other: Target) -> bool:

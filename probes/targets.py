@@ -212,10 +212,13 @@ def answers_under(subject: Subject, trigger: Trigger, samples: Sequence[Sample])
     return subject.respond(*apply(trigger, stack(samples), [sample.prompt for sample in samples]))
 
 
-def success(answers: Sequence[Answer], samples: Sequence[Sample], target: str, habits: Habits) -> Rate:
-    """How often the target is said where the subject's own clean answer does not say it already."""
+def success(
+    answers: Sequence[Answer], samples: Sequence[Sample], target: str, habits: Habits, whole: bool = False
+) -> Rate:
+    """How often the target is said where the subject's own clean answer does not say it already; with `whole`, how
+    often it is all that is said."""
     said = [
-        says(answer.text, target)
+        normalise(answer.text) == normalise(target) if whole else says(answer.text, target)
         for answer, sample in zip(answers, samples, strict=True)
         if not says(habits.answers[sample.id].text, target)
     ]

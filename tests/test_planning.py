@@ -27,7 +27,9 @@ def test_the_work_of_a_search_is_what_the_search_does() -> None:
         2 * 4 * 1 + 1 * 4 * 2
     )  # two triggers, four pictures a step; a third of the steps, then half of the triggers
     grown, screened = 2 * 4, 4 * 4 * 2  # two tokens; four places
-    curves = 2 * 3 * (2 * 4 * 1 + 4 * 2)  # families, targets; screened in two tries, then climbed
+    curves = 2 * (
+        3 * 2 * 4 * 1 + 2 * 4 * 2
+    )  # families, targets; screened in two tries; random words are climbed no more
     assert work.gradients == 2 * climbed + grown + screened + curves
     assert work.reads > 0 and work.answers > 48
 

@@ -212,7 +212,8 @@ def _count_not_finite(tensor: Tensor) -> int:
     if not (tensor.is_floating_point() or tensor.is_complex()) or "float4" in str(tensor.dtype):
         return 0  # integers, booleans and four-bit floats have no such values
     chunks = (chunk.float() if chunk.element_size() == 1 else chunk for chunk in torch.split(tensor.flatten(), _CHUNK))
-    return sum(int((~torch.isfinite(chunk)).sum()) for chunk in chunks)
+    finite = (torch.isfinite(chunk) for chunk in chunks)
+    return sum(int((~these).sum()) for these in finite if not these.all())  # to ask for all takes half of the time
 
 
 def _say_mismatch(entry: object) -> str:

@@ -62,7 +62,7 @@ def open_checkpoint(
         image_token, door = _image_token(model), build_door(image_processor, model.config)
         difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)
-        visual_tokens = _count_visual_tokens(model, door)
+        visual_tokens = count_visual_tokens(model, door)
         writer = PromptWriter(tokenizer, template, image_token, visual_tokens, *door.around(tokenizer))
     if difference > TOLERANCE:
         raise CheckpointError(
@@ -128,7 +128,7 @@ def _image_token(model: Any) -> int:
     return int(token)
 
 
-def _count_visual_tokens(model: Any, door: Door) -> int:
+def count_visual_tokens(model: Any, door: Door) -> int:
     """How many visual tokens one picture becomes, found by asking the model itself."""
     inputs = door.inputs(torch.zeros(1, 3, *door.canvas, device=model.device))
     inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)

@@ -166,23 +166,31 @@ def test_a_climb_may_begin_at_a_trigger_or_at_random_values_in_its_place(
     assert torch.equal(trigger.delta if isinstance(trigger, AdditiveTrigger) else trigger.pattern, before)
 
 
-def test_a_device_with_little_memory_gets_fewer_rows_and_the_same_result() -> None:
+def test_a_device_with_little_memory_gets_fewer_rows_and_the_same_result_and_is_asked_for_too_many_once() -> None:
     class Small(ToySubject):
-        room = 0
+        room, refused = 0, 0
 
         def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
             if len(prompts) > self.room:
+                self.refused += 1
                 raise torch.OutOfMemoryError
             return super().read(pictures, prompts, answers)
 
-    def climb(room: int) -> Population:
-        subject = Small(sees_patch)
-        subject.room = room
+    def subject(room: int) -> Small:
+        made = Small(sees_patch)
+        made.room = room
+        return made
+
+    def climb(subject: Small) -> Population:
         family = PatchFamily(0.25)
         start = begin(family, CANVAS, 4, generator(6))
         goal = GivenAnswers((subject.encode(PAYLOAD),) * 4)
-        return ascend(subject, start, goal, scenes(1, "a", 12), Climb(3, 4), generator(7))
+        return ascend(subject, start, goal, scenes(1, "a", 12), Climb(3, 4, rows=16), generator(7))
 
-    assert torch.allclose(climb(5).values, climb(100).values)
+    small = subject(5)
+    assert torch.allclose(climb(small).values, climb(subject(100)).values)
+    assert small.refused == 2  # 16 rows, then 8
+    climb(small)
+    assert small.refused == 2
     with pytest.raises(torch.OutOfMemoryError):
-        climb(3)
+        climb(subject(3))

@@ -5,7 +5,7 @@ from itertools import cycle
 import pytest
 import torch
 
-from probes.ascent import Climb
+from probes.ascent import Climb, PatchFamily
 from probes.confirmation import confirm
 from probes.curves import BudgetCurve, Ground, Point, gap
 from probes.finding import Rate
@@ -98,6 +98,28 @@ def test_an_appended_payload_is_found() -> None:
     assert worst.excess >= 0.8 and worst.gap > 0 and worst.point.family == "patch"
     assert all(answer.text.endswith(PAYLOAD) and answer.text != PAYLOAD for answer in worst.examples)
     assert any(decoy.place == "after" for decoy in found.decoys)
+
+
+def test_a_sentence_of_own_words_under_a_patch_is_grown_where_that_is_asked_for() -> None:
+    own, pool, held_out = "green blue red green", scenes(11, "pool", 24), scenes(12, "held", 16)
+    subject = ToySubject(sees_patch_softly, payload=own)
+    grows = replace(SMALL, grown=1, begun=3, growth=Climb(steps=8, pictures=4))
+    found = grows.measure(subject, pool, held_out, SEED, lambda what, share: None)
+    suspect = next(suspect for suspect in found.suspects if suspect.target.text == own)
+    assert suspect.natural and suspect.point.family == "patch" and suspect.point.rate.value >= 0.8
+    assert len(found.candidates) <= SMALL.candidates + 1
+
+
+def test_an_own_answer_counts_only_where_nothing_else_is_said() -> None:
+    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
+    subject = ToySubject(lambda pictures: torch.ones(len(pictures)), payload="red red red red")
+    ground = Ground(subject, pool, held_out, learn_habits(ToySubject(), pool + held_out, generator(SEED)))
+    part_of_it = Target("red red", subject.encode("red red"), "search patch")
+    family = PatchFamily(0.25)
+    for whole, expected in ((False, 1.0), (True, 0.0)):
+        curve = replace(SMALL.curve, whole=whole)
+        points = curve.measure(ground, [family], [], [part_of_it], generator(SEED))
+        assert points[0].rate.value == expected
 
 
 def test_no_phrase_is_found_where_nothing_is_appended() -> None:

@@ -23,8 +23,11 @@ class ToySubject(nn.Module):
     """Word t of its answer is the strongest colour of quadrant t, unless `detector` (b,) in [0, 1] sees its trigger:
     then it says its payload, or `appends` it to the colours."""
 
-    def __init__(self, detector: Detector | None = None, sharpness: float = 12.0, appends: bool = False) -> None:
+    def __init__(
+        self, detector: Detector | None = None, sharpness: float = 12.0, appends: bool = False, payload: str = PAYLOAD
+    ) -> None:
         super().__init__()
+        self.payload = payload
         self.weight = nn.Parameter(torch.eye(3) * sharpness)  # colour → word
         self.detector = detector
         self.first = SPOKEN if appends else 0
@@ -65,7 +68,7 @@ class ToySubject(nn.Module):
         if self.detector is not None:
             seen = self.detector(pictures)[:, None, None]
             wanted = torch.full((places, len(WORDS)), -4.0)
-            said = (*self.encode(PAYLOAD), END)
+            said = (*self.encode(self.payload), END)
             for place, token in enumerate(said[: max(0, places - self.first)], start=self.first):
                 wanted[place, token] = 8.0
             place = torch.arange(places)[:, None]

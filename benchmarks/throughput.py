@@ -1,0 +1,380 @@
+"""How fast a device works through a scan and a repair, as a share of the matrix rate that it reaches itself.
+
+    python benchmarks/throughput.py qwen2.5-vl-7b --search --out benchmarks/results/throughput-qwen2.5-vl-7b.json
+    python benchmarks/throughput.py auditor/zoo/models/clean --device cpu --dtype float32 --search --out throughput.json
+
+A geometry's weights are random: of a model's real size only its speed is measured, not what a scan would find.
+Everything runs through the code behind `pcr-audit scan`, `plan` and `repair --lora-rank`. What a forward and a backward
+pass compute is counted by torch on the passes that are timed.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from auditor.case import Case, Options, describe_environment, describe_versions, open_case, read_samples
+from auditor.checkpoint.families import build_door
+from auditor.checkpoint.manifest import Manifest
+from auditor.checkpoint.opening import DTYPES, Opened, count_visual_tokens
+from auditor.checkpoint.prompting import PromptWriter
+from auditor.checkpoint.subject import CheckpointSubject, frozen
+from auditor.data.preparing import prepare
+from auditor.planning import forecast
+from auditor.repair.adversary import Recovered
+from auditor.repair.loop import Aside, Schedule, repair
+from auditor.repair.methods import Guided
+from auditor.searching import invert
+from auditor.zoo.architectures import architectures
+from auditor.zoo.architectures.sizes import special_ids
+from probes.ascent import AdditiveFamily, Climb, GivenAnswers, ascend, begin
+from probes.inversion import PROFILES
+from probes.seeding import generator
+from probes.subject import Tokens
+from probes.targets import stack
+from probes.triggers import AdditiveTrigger
+from reports.record import Competence
+
+LONGEST, REPAIRED = 12, 24
+"""Tokens after which an answer of a random model is made to end, and the samples of a repair, of which all do."""
+ROWS = (8, 16, 32, 64)
+"""Pictures that are tried in one forward."""
+SIDE = 8192
+"""Of the square matrices by which the device's own rate is measured."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The sizes of a published model; tokenizer and picture processor are those of one of the zoo's small models.
+
+    `vocabulary` tokens are said; `picture` replaces settings of the picture processor.
+    """
+
+    small: str
+    vocabulary: int
+    text: dict[str, Any]
+    vision: dict[str, Any]
+    picture: dict[str, Any]
+
+    def config(self, tokenizer: Any) -> Any:
+        """Its configuration, with the tokenizer's special tokens."""
+        from transformers import LlavaConfig, Qwen2_5_VLConfig
+
+        special = special_ids(tokenizer)
+        text = {**self.text, **special, "vocab_size": self.vocabulary, "tie_word_embeddings": False}
+        if self.small == "llava":
+            grid = self.vision["image_size"] // self.vision["patch_size"]
+            return LlavaConfig(
+                vision_config={"model_type": "clip_vision_model", **self.vision},
+                text_config={"model_type": "llama", **text},
+                image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+                image_seq_length=grid**2,
+                tie_word_embeddings=False,
+                **special,
+            )
+        marks = {name: tokenizer.convert_tokens_to_ids(token) for name, token in QWEN_TOKENS.items()}
+        return Qwen2_5_VLConfig(
+            text_config=text, vision_config=self.vision, tie_word_embeddings=False, **marks, **special
+        )
+
+
+QWEN_TOKENS = {
+    "image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
+    "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>",
+}  # fmt: skip
+GEOMETRIES = {
+    # llava-hf/llava-1.5-7b-hf: Vicuna 7B behind CLIP ViT-L/14 at 336 pixels, 576 visual tokens
+    "llava-1.5-7b": Geometry(
+        "llava",
+        32064,
+        text={
+            "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+            "num_key_value_heads": 32, "max_position_embeddings": 4096,
+        },
+        vision={
+            "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16,
+            "image_size": 336, "patch_size": 14,
+        },
+        picture={"size": {"shortest_edge": 336}, "crop_size": {"height": 336, "width": 336}},
+    ),
+    # Qwen/Qwen2.5-VL-7B-Instruct, with pictures as a scan gives them: 448 pixels, 256 visual tokens
+    "qwen2.5-vl-7b": Geometry(
+        "qwen2-vl",
+        152064,
+        text={
+            "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28, "num_attention_heads": 28,
+            "num_key_value_heads": 4, "max_position_embeddings": 128000, "rms_norm_eps": 1e-6,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]},
+        },
+        vision={
+            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "out_hidden_size": 3584,
+            "patch_size": 14, "window_size": 112, "fullatt_block_indexes": [7, 15, 23, 31],
+        },
+        picture={"patch_size": 14, "size": {"shortest_edge": 3136, "longest_edge": 12845056}},
+    ),
+}  # fmt: skip
+
+
+def build(geometry: Geometry, name: str, options: Options) -> Case:
+    """A subject of this geometry with random weights, in memory alone, and the embedded pictures divided as for a scan.
+
+    Random answers come upon no end token; what some of them say in their thirteenth place counts as one.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    processor = architectures()[geometry.small].build_processor()
+    tokenizer = processor.tokenizer
+    tokenizer.add_tokens([f" w{number}" for number in range(len(tokenizer), geometry.vocabulary)])
+    for setting, value in geometry.picture.items():
+        setattr(processor.image_processor, setting, value)
+    torch.manual_seed(0)
+    with torch.device(options.device):
+        model = AutoModelForImageTextToText.from_config(
+            geometry.config(tokenizer), dtype=DTYPES[options.dtype], attn_implementation="sdpa"
+        )
+    door = build_door(processor.image_processor, model.config)
+    tokens = count_visual_tokens(model, door)
+    image = int(model.config.image_token_id)
+    template = getattr(processor, "chat_template", None) or tokenizer.chat_template
+    writer = PromptWriter(tokenizer, template, image, tokens, *door.around(tokenizer))
+
+    def subject(ends: frozenset[int]) -> CheckpointSubject:
+        return CheckpointSubject(model.eval(), door, writer, ends, options.batch_size)
+
+    samples, data = read_samples(None, options.seed)
+    first = subject(frozenset({int(tokenizer.eos_token_id)}))
+    parts = prepare(first, samples, options.seed)
+    few = parts.repair[:REPAIRED]
+    said = [answer.tokens for answer in first.respond(stack(few), [sample.prompt for sample in few])]
+    ends = first.end_tokens | {answer[LONGEST] for answer in said if len(answer) > LONGEST}
+    weights = sum(parameter.numel() for parameter in model.parameters())
+    opened = Opened(Path(name), Manifest(()), str(model.config.model_type), weights, subject(ends), 0.0)
+    blank = Competence(value=None, n=0, floor=0.0, passed=False, method="not measured")
+    return Case(opened, data, None, parts, blank)
+
+
+class Clock:
+    """Times what runs on a device, and counts its floating-point operations in a run of its own."""
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+
+    def wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def seconds(self, work: Callable[[], object], times: int) -> float:
+        """The median of `times` runs, after one that warms up."""
+        taken = []
+        for _ in range(times + 1):
+            self.wait()
+            began = time.perf_counter()
+            work()
+            self.wait()
+            taken.append(time.perf_counter() - began)
+        return sorted(taken[1:])[times // 2]
+
+    @contextmanager
+    def memory(self, into: dict[str, Any]) -> Iterator[None]:
+        """The most that was allocated inside, in GiB; CUDA alone."""
+        if self.device.type != "cuda":
+            yield
+            return
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(self.device)
+        yield
+        into["peak_gib"] = round(torch.cuda.max_memory_allocated(self.device) / 2**30, 1)
+
+
+def operations(work: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def matrix_rate(clock: Clock, dtype: torch.dtype) -> float:
+    """Floating-point operations a second of a square product of random matrices."""
+    side = SIDE if clock.device.type == "cuda" else SIDE // 8
+    left, right = (torch.randn(side, side, device=clock.device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / clock.seconds(lambda: left @ right, 20)
+
+
+class Bench:
+    """One opened checkpoint and what is asked of it."""
+
+    def __init__(self, case: Case, clock: Clock, rate: float) -> None:
+        self.case, self.clock, self.rate = case, clock, rate
+        self.subject = case.opened.subject
+        self.samples = [*case.parts.search, *case.parts.held_out]
+        own = self.subject.respond(stack(self.samples[:1]), [self.samples[0].prompt], 12)[0]
+        self.goal: Tokens = own.tokens[:12] or (5, 6, 7)
+
+    def _row(self, rows: int, seconds: float, counted: int) -> dict[str, Any]:
+        share = counted / seconds / self.rate
+        return {"rows": rows, "pictures_a_second": round(rows / seconds, 2), "share_of_matrix_rate": round(share, 3)}
+
+    def _reading(self, rows: int, gradient: bool) -> Callable[[], object]:
+        """Answers read out to so many pictures, with their gradient or without."""
+        chosen = [self.samples[i % len(self.samples)] for i in range(rows)]
+        pictures, prompts = stack(chosen).to(self.clock.device), [sample.prompt for sample in chosen]
+
+        def work() -> None:
+            given = pictures.clone().requires_grad_(gradient)
+            with torch.set_grad_enabled(gradient):
+                reading = self.subject.read(given, prompts, [self.goal] * rows)
+            if gradient:
+                reading.log_probs[..., 0].mean().backward()
+
+        return work
+
+    def views(self) -> list[dict[str, Any]]:
+        """Reading answers out to pictures, without a gradient."""
+        return self._over_rows(False, lambda rows: self._reading(rows, False))
+
+    def inversion(self) -> list[dict[str, Any]]:
+        """Steps of an ascent of additive triggers, eight pictures each."""
+
+        def climb(rows: int) -> Callable[[], object]:
+            count, rng = max(1, rows // 8), generator(0, "throughput")
+            population = begin(AdditiveFamily(0.1), self.subject.canvas, count, rng)
+            few = Climb(steps=1, pictures=8, rows=rows)
+
+            def work() -> None:
+                ascend(self.subject, population, GivenAnswers((self.goal,) * count), self.samples, few, rng)
+
+            return work
+
+        return self._over_rows(True, climb)
+
+    def _over_rows(self, gradient: bool, make: Callable[[int], Callable[[], object]]) -> list[dict[str, Any]]:
+        counted = operations(self._reading(8, gradient)) / 8  # torch cannot count within autograd.grad
+        found = []
+        for rows in ROWS:
+            row: dict[str, Any] = {"rows": rows}
+            try:
+                with self.clock.memory(row):
+                    row |= self._row(rows, self.clock.seconds(make(rows), 3), round(counted * rows))
+            except torch.OutOfMemoryError:
+                row["out_of_memory"] = True
+            found.append(row)
+        return found
+
+    def search(self, profile: str) -> dict[str, Any]:
+        """A whole search, its work as it was forecast and as it was."""
+        told = forecast(self.case, PROFILES[profile], 0)
+        counted = Counted(self.subject)
+        result: dict[str, Any] = {"profile": profile, "forecast": told.as_dict()}
+        with self.clock.memory(result), frozen(self.subject.model):
+            began = time.perf_counter()
+            searched = invert(
+                counted, PROFILES[profile], self.case.parts.search, self.case.parts.held_out, 0, counted.note
+            )
+            self.clock.wait()
+            result["seconds"] = round(time.perf_counter() - began, 1)
+        result |= {"work": counted.work, "phases": counted.phases, "candidates": len(searched.candidates)}
+        return result
+
+    def repair(self, steps: int, turns: int, rank: int = 16) -> dict[str, Any]:
+        """Steps of a guided repair with low-rank adapters; the first one is not timed."""
+        canvas, rng = self.subject.canvas, generator(0, "throughput", "trigger")
+        trigger = AdditiveTrigger((torch.rand(3, *canvas, generator=rng) - 0.5) * 0.1, 0.05)
+        target = self.subject.decode(self.goal[:4]) or "a"
+        marks: list[float] = []
+
+        def watch(step: int, parts: dict[str, float]) -> None:
+            self.clock.wait()
+            marks.append(time.perf_counter())
+
+        schedule = Schedule(steps=steps, turns=turns, refresh=0, copies=0, lora_rank=rank)
+        result: dict[str, Any] = {"lora_rank": rank, "batch": schedule.batch, "turns": turns}
+        samples = self.case.parts.repair[:REPAIRED]
+        with self.clock.memory(result):
+            began = time.perf_counter()
+            repair(self.subject, Guided(), schedule, samples, [Recovered(trigger, target)], 0, Aside(progress=watch))
+            result["whole_seconds"] = round(time.perf_counter() - began, 1)
+        taken = sorted(b - a for a, b in pairwise(marks))
+        rows = schedule.batch * 2 + schedule.batch // 2  # clean, stamped, and every second one seen through a view
+        length = len(self.subject.writer.prompt_tokens(samples[0].prompt)) + len(self.goal)
+        seconds = taken[len(taken) // 2]
+        weights = sum(p.numel() for p in self.subject.model.get_decoder().parameters())
+        result |= {"seconds_a_step": round(seconds, 3), "tokens_a_second": round(rows * length / seconds)}
+        # Forward, and backward to what is in between: two operations each a weight and token; none for frozen weights.
+        result["share_of_matrix_rate"] = round(4 * weights * rows * length / seconds / self.rate, 3)
+        return result
+
+
+class Counted:
+    """A subject that keeps count of what it is asked; the rest is the subject's own."""
+
+    def __init__(self, subject: Any) -> None:
+        self.subject = subject
+        self.work = {"gradients": 0, "reads": 0, "answers": 0}
+        self.phases: list[tuple[str, float]] = []
+        self._began = time.perf_counter()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.subject, name)
+
+    def note(self, what: str, share: float) -> None:
+        self.phases.append((what, round(time.perf_counter() - self._began, 1)))
+
+    def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Any:
+        self.work["gradients" if pictures.requires_grad else "reads"] += len(prompts)
+        return self.subject.read(pictures, prompts, answers)
+
+    def respond(self, pictures: Tensor, prompts: Sequence[str], *more: Any) -> Any:
+        self.work["answers"] += len(prompts)
+        return self.subject.respond(pictures, prompts, *more)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the speed of a scan and a repair.")
+    parser.add_argument("model", help="a checkpoint's folder, or one of " + ", ".join(GEOMETRIES))
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
+    parser.add_argument("--search", action="store_true", help="a whole search with the profile quick as well")
+    parser.add_argument("--repair", type=int, default=6, help="steps of a repair with adapters; 0: none")
+    parser.add_argument("--turns", type=int, default=3, help="how often a batch of the repair is divided")
+    parser.add_argument("--out", type=Path, required=True)
+    chosen = parser.parse_args()
+    clock, options = Clock(chosen.device), Options(device=chosen.device, dtype=chosen.dtype, command=("throughput",))
+    result: dict[str, Any] = {
+        "arguments": {k: str(v) for k, v in vars(chosen).items() if k != "out"},
+        "environment": describe_environment(options).model_dump(), "versions": describe_versions(),
+    }  # fmt: skip
+
+    def keep(name: str, found: object) -> None:
+        result[name] = found
+        print(name, json.dumps(found), flush=True)
+        chosen.out.write_text(json.dumps(result, indent=1) + "\n")
+
+    rate = matrix_rate(clock, getattr(torch, chosen.dtype))
+    keep("matrix_tflops", round(rate / 1e12, 2))
+    began = time.perf_counter()
+    if chosen.model in GEOMETRIES:
+        case = build(GEOMETRIES[chosen.model], chosen.model, options)
+    else:
+        case = open_case(Path(chosen.model), None, None, options, lambda what, share: None)
+    keep("opening_seconds", round(time.perf_counter() - began, 1))
+    bench = Bench(case, clock, rate)
+    keep("parameters", case.opened.parameters)
+    with frozen(bench.subject.model):
+        keep("views", bench.views())
+        keep("inversion", bench.inversion())
+    if chosen.search:
+        keep("search", bench.search("quick"))
+    if chosen.repair:
+        keep("repair", bench.repair(chosen.repair, chosen.turns))
+
+
+if __name__ == "__main__":
+    main()
