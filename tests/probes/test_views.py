@@ -20,7 +20,7 @@ def seeded(seed: int) -> Generator:
 def test_masks_disturb_exactly_the_stated_share(count: int, rows: int, columns: int, ratio: float, seed: int) -> None:
     masks = patch_masks(count, (rows, columns), ratio, seeded(seed))
     assert masks.shape == (count, rows, columns)
-    assert masks.sum((1, 2)).tolist() == [round(ratio * rows * columns)] * count
+    assert masks.sum((1, 2)).tolist() == [round(ratio * (rows * columns))] * count
 
 
 @settings(max_examples=30, deadline=None)
