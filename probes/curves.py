@@ -33,7 +33,7 @@ JUDGED_ON = 24
 """Pictures on which it is judged whether a target is natural."""
 HOPELESS = -4.0
 """Mean log-probability, in nats a token, after the choice among the starts: what stands below is not climbed further.
-Of development models only decoys of random or shuffled tokens did, and none of them was said to any picture."""
+Of three development models only decoys of random or shuffled tokens did, and none of them was said to any picture."""
 GOES_ON = 0.5
 """A target that reaches this share of the pictures is tried at the next smaller budget."""
 

@@ -207,12 +207,14 @@ class InversionProbe:
         rng = generator(seed, "inversion", "search", family.name)
         climbed, decoded = self._halves(ground)
         found = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
-        if isinstance(family, PatchFamily):
-            grown = self._grown_patches(ground, family, climbed, rng) if self.grown else None
-            return found, self._settled(ground, grown, climbed, decoded, rng) if grown is not None else []
-        start = begin(family, ground.subject.canvas, self.growth_restarts, rng)
-        population, _ = grow(ground.subject, start, climbed, self.growth, self.longest, rng)
-        return [*found, *_decode(ground, population, decoded)], []
+        if not isinstance(family, PatchFamily):
+            start = begin(family, ground.subject.canvas, self.growth_restarts, rng)
+            population, _ = grow(ground.subject, start, climbed, self.growth, self.longest, rng)
+            return [*found, *_decode(ground, population, decoded)], []
+        if not self.grown:
+            return found, []
+        population = self._grown_patches(ground, family, climbed, rng)
+        return found, self._settled(ground, population, climbed, decoded, rng)
 
     def _settled(
         self,
@@ -224,10 +226,12 @@ class InversionProbe:
     ) -> list[Candidate]:
         """What is said under grown triggers, each climbed a little from all of them for its own sake: growth may stop
         beside an answer that was planted. They agree as far as a token of each has become probable."""
-        said = sorted(_decode(ground, grown, decoded, SAID_BESIDE), key=lambda c: -c.agreement)
-        targets = list({normalise(c.target.text): c.target for c in reversed(said)}.values())[-SETTLED:]
-        if not targets:
+        said: dict[str, Target] = {}
+        for candidate in sorted(_decode(ground, grown, decoded, SAID_BESIDE), key=lambda c: -c.agreement):
+            said.setdefault(normalise(candidate.target.text), candidate.target)
+        if not said:
             return []
+        targets = list(said.values())[:SETTLED]
         tries = len(grown.values)
         goals = objective_of([goal_of(ground, target) for target in targets for _ in range(tries)])
         several = ascend(ground.subject, joined([grown] * len(targets)), goals, climbed, self.curve.screen, rng)
