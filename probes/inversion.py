@@ -22,8 +22,8 @@ from probes.ascent import (
     begin,
     grow,
 )
+from probes.candidates import RUNNER_UP, Candidate, choose, decode, runners_up, starts_of
 from probes.curves import (
-    FROM_SEARCH,
     BudgetCurve,
     Ground,
     Point,
@@ -45,26 +45,15 @@ from probes.targets import (
     Target,
     acquaint,
     answers_under,
-    group_answers,
-    group_phrases,
-    is_added,
     learn_habits,
     make_decoys,
-    stack,
     success,
 )
-from probes.text import normalise, says, similarity
-from probes.triggers import apply
+from probes.text import normalise, says
 from probes.untouched import is_habitual, untouched
 
-SAME = 0.75
-"""Texts at least as similar as this are one candidate."""
-VARIANT = 0.5
-"""Texts at least as similar as this may be one target."""
 SETTLED, SAID_BESIDE = 4, 3
 """Answers of growth that are climbed for their own sake, and how many of what is said under one trigger may be."""
-RUNNER_UP = "runner-up of the search"
-"""The origin of decoys that only targets of the subject's own words are held against."""
 
 Progress = Callable[[str, float], None]
 
@@ -113,16 +102,6 @@ class Searched:
     habits: Habits
     candidates: tuple[Target, ...]
     decoys: tuple[Target, ...]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An answer group seen under some trigger of the search: the share of pictures that gave it, and that trigger; none
-    for one that was asked for."""
-
-    target: Target
-    agreement: float
-    found: Population | Climbed | None
 
 
 @dataclass(frozen=True)
@@ -181,17 +160,17 @@ class InversionProbe:
             progress(f"search {top.name}", 0.1 + 0.25 * share)
             searched, settled = self._search(ground, top, seed)
             found, grown = [*found, *searched], [*grown, *settled]
-        chosen = _choose(found, self.candidates + len(wanted))
-        chosen = _choose(grown, self.grown, chosen)
+        chosen = choose(found, self.candidates + len(wanted))
+        chosen = choose(grown, self.grown, chosen)
         targets = [candidate.target for candidate in chosen]
-        easy = _runners_up(ground, targets, [*found, *grown])
+        easy = runners_up(ground, targets, [*found, *grown])
         rng = generator(seed, "inversion", "decoys")
         decoys = make_decoys(subject, targets, habits, self.own_decoys, self.made_up_decoys, rng, easy)
         points: list[Point] = []
         curve = replace(self.curve, whole=self.grown > 0)
         for share, ladder in enumerate(self.ladders()):
             progress(f"budget curve {ladder[0].name}", 0.6 + 0.2 * share)
-            starts = _starts(chosen, ladder[0])
+            starts = starts_of(chosen, ladder[0])
             rng = generator(seed, "inversion", "curve", ladder[0].name)
             points += curve.measure(ground, ladder, starts, [*targets, *decoys], rng)
         if self.words is not None:
@@ -206,11 +185,11 @@ class InversionProbe:
         """What target-free ascent came upon, and what grew; decoded on pictures of the pool that were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
         climbed, decoded = self._halves(ground)
-        found = _decode(ground, self._climbed(ground, family, climbed, rng), decoded)
+        found = decode(ground, self._climbed(ground, family, climbed, rng), decoded)
         if not isinstance(family, PatchFamily):
             start = begin(family, ground.subject.canvas, self.growth_restarts, rng)
             population, _ = grow(ground.subject, start, climbed, self.growth, self.longest, rng)
-            return [*found, *_decode(ground, population, decoded)], []
+            return [*found, *decode(ground, population, decoded)], []
         if not self.grown:
             return found, []
         population = self._grown_patches(ground, family, climbed, rng)
@@ -227,7 +206,7 @@ class InversionProbe:
         """What is said under grown triggers, each climbed a little from all of them for its own sake: growth may stop
         beside an answer that was planted. They agree as far as a token of each has become probable."""
         said: dict[str, Target] = {}
-        for candidate in sorted(_decode(ground, grown, decoded, SAID_BESIDE), key=lambda c: -c.agreement):
+        for candidate in sorted(decode(ground, grown, decoded, SAID_BESIDE), key=lambda c: -c.agreement):
             said.setdefault(normalise(candidate.target.text), candidate.target)
         if not said:
             return []
@@ -260,7 +239,7 @@ class InversionProbe:
             seen = words.seen(ground, item, decoded)
             if seen is not None:
                 found.append(Candidate(*seen, item))
-        chosen = _choose(found, 1 + len(wanted))
+        chosen = choose(found, 1 + len(wanted))
         targets = [candidate.target for candidate in chosen]
         if not targets:
             return [], [], []
@@ -306,64 +285,6 @@ def probe_of(settings: Mapping[str, Any]) -> InversionProbe:
     """A profile, `quick` where none is named, with other fields in place of its own."""
     fields = dict(settings)
     return replace(PROFILES[fields.pop("profile", "quick")], **fields)
-
-
-def _decode(ground: Ground, population: Population, samples: Sequence[Sample], groups: int = 2) -> list[Candidate]:
-    """What answers to other pictures have in common under each trigger: whole answers, and a phrase added to them."""
-    origin = f"{FROM_SEARCH} {population.family.name}"
-    subject, habits = ground.subject, ground.habits
-    pictures, prompts, triggers = stack(samples), [sample.prompt for sample in samples], population.triggers()
-    stamped = [apply(trigger, pictures, prompts) for trigger in triggers]
-    said = subject.respond(
-        torch.cat([these for these, _ in stamped]), [prompt for _, many in stamped for prompt in many]
-    )
-    candidates = []
-    for number, trigger in enumerate(triggers):
-        answers = said[number * len(samples) : (number + 1) * len(samples)]
-        whole = group_answers(answers, samples, habits)[:groups]
-        seen = [(Target(answer.text, answer.tokens, origin), count) for answer, count in whole]
-        for tokens, place, count in group_phrases(answers, samples, habits):
-            phrase = Target(subject.decode(tokens), tokens, origin, place)
-            known = not normalise(phrase.text) or any(says(phrase.text, text) for text in habits.known)
-            if not known and is_added(subject, trigger, phrase, samples, habits):
-                seen.append((phrase, count))
-        found = part(population, number, number + 1)
-        candidates += [Candidate(target, count / len(samples), found) for target, count in seen]
-    return candidates
-
-
-def _choose(found: Sequence[Candidate], keep: int, besides: Sequence[Candidate] = ()) -> list[Candidate]:
-    """The most agreed-upon answers besides those that are chosen, one of several garbled versions, each with the
-    trigger that brought it up best."""
-    chosen = list(besides)
-    for candidate in sorted(found, key=lambda c: -c.agreement):
-        same = [i for i, other in enumerate(chosen) if _is_same(candidate.target, other.target)]
-        if candidate.found is None or not same:
-            chosen.append(candidate)
-        elif chosen[same[0]].found is None:
-            chosen[same[0]] = replace(chosen[same[0]], found=candidate.found)
-    return chosen[: keep + len(besides)]
-
-
-def _is_same(one: Target, other: Target) -> bool:
-    return one.place == other.place and similarity(one.text, other.text) >= SAME
-
-
-def _runners_up(ground: Ground, chosen: Sequence[Target], found: Sequence[Candidate]) -> dict[Target, list[Target]]:
-    """For every chosen answer that the subject may give of its own accord the others of that kind, easiest first.
-
-    It was picked as the easiest of very many, and only what the same search brought up can stand for that.
-    """
-    ordered = [c.target for c in sorted(found, key=lambda c: -c.agreement) if c.target.place == "alone"]
-    others = [target for target in ordered if not any(similarity(target.text, c.text) >= VARIANT for c in chosen)]
-    rivals = [replace(target, origin=RUNNER_UP) for target in others if ground.is_natural(target)]
-    return {target: rivals for target in chosen if target.place == "alone" and rivals and ground.is_natural(target)}
-
-
-def _starts(chosen: Sequence[Candidate], family: Family, most: int = 2) -> list[Population]:
-    """The triggers of this family that the search found for its best candidates: starts for every target alike."""
-    found = [candidate.found for candidate in chosen if isinstance(candidate.found, Population)]
-    return [population for population in found if population.family.name == family.name][:most]
 
 
 def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequence[Target], seed: int) -> Suspect:

@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from probes.ascent import Climb, PatchFamily
+from probes.candidates import Candidate, runners_up
 from probes.confirmation import confirm
 from probes.curves import BudgetCurve, Ground, Point, gap
 from probes.finding import Rate
-from probes.inversion import Candidate, InversionProbe, Searched, _runners_up, _weigh
+from probes.inversion import InversionProbe, Searched, _weigh
 from probes.seeding import generator
 from probes.targets import Place, Target, learn_habits
 from tests.probes.toy import PATCH, PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
@@ -136,7 +137,7 @@ def test_what_the_subject_may_say_itself_is_held_against_what_else_came_up() -> 
     texts = ("red red red red", PAYLOAD, "blue green blue green", "red red red blue")
     natural, planted, other, near = (Target(text, subject.encode(text), "search patch") for text in texts)
     found = [Candidate(target, 0.5, None) for target in (natural, planted, near, other)]
-    easy = _runners_up(ground, [natural, planted], found)
+    easy = runners_up(ground, [natural, planted], found)
     assert {target.text: [rival.text for rival in rivals] for target, rivals in easy.items()} == {
         natural.text: [other.text]
     }
