@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 
 from auditor.checkpoint.families import Door, build_door
 from auditor.checkpoint.families.comparing import largest_difference
+from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
 from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.preprocessing import TOLERANCE
@@ -59,6 +60,7 @@ def open_checkpoint(
     with quiet(), _explained(folder):
         tokenizer, image_processor, template = _load_processing(folder)
         model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
+        pack_attention(model)
         image_token, door = _image_token(model), build_door(image_processor, model.config)
         difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)
