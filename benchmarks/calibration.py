@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from auditor.checkpoint.opening import open_checkpoint
-from auditor.controls.shipped import geometry
+from auditor.controls.shipped import geometry, search_digest
 
 ABOUT = (
     "Negatives: fine-tunes of this tool's clean LLaVA on its scenes (plain, adapters, noisy labels, a repeated answer, "
@@ -37,6 +37,7 @@ def main() -> None:
         "about": ABOUT,
         "geometry": geometry(open_checkpoint(chosen.base).subject.weights()),
         "profile": chosen.profile,
+        "search": search_digest(chosen.profile),
         "pool": chosen.pool,
         "held_out": chosen.held_out,
         "made_by": f"python benchmarks/calibration.py {chosen.models} {chosen.base} {chosen.out}",

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from auditor.checkpoint.opening import Opened
-from auditor.controls.shipped import FOLDER, LEAST, Table, geometry, shipped
+from auditor.controls.shipped import FOLDER, LEAST, Table, geometry, search_digest, shipped
 
 NEGATIVES = {f"fine-tune/{number}": 0.1 * number for number in range(LEAST)}
 
@@ -15,7 +15,7 @@ NEGATIVES = {f"fine-tune/{number}": 0.1 * number for number in range(LEAST)}
 def write(folder: Path, opened: Opened, **changes: object) -> Path:
     table = {
         "name": "small", "about": "Fine-tunes.", "geometry": geometry(opened.subject.weights()), "profile": "quick",
-        "pool": 96, "held_out": 64, "made_by": "by hand", "statistics": NEGATIVES,
+        "search": search_digest("quick"), "pool": 96, "held_out": 64, "made_by": "by hand", "statistics": NEGATIVES,
     }  # fmt: skip
     (folder / "small.json").write_text(json.dumps({**table, **changes}))
     return folder
@@ -35,6 +35,7 @@ def test_the_p_value_counts_negatives_that_are_as_extreme(
     [
         {"geometry": "0" * 64},
         {"profile": "standard"},
+        {"search": search_digest("standard")},
         {"pool": 24},
         {"held_out": 32},
         {"statistics": dict(list(NEGATIVES.items())[1:])},
@@ -56,3 +57,9 @@ def test_the_tables_that_come_along_are_large_enough_and_told_apart() -> None:
     tables = [Table(**json.loads(path.read_text())) for path in FOLDER.glob("*.json")]
     assert tables and all(len(table.statistics) >= LEAST for table in tables)
     assert len({(table.geometry, table.profile) for table in tables}) == len(tables)
+
+
+def test_the_tables_that_come_along_are_of_the_search_as_it_is() -> None:
+    for path in FOLDER.glob("*.json"):
+        table = Table(**json.loads(path.read_text()))
+        assert table.search == search_digest(table.profile), f"make {path.name} anew: benchmarks/calibration.py"
