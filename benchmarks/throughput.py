@@ -4,8 +4,8 @@
     python benchmarks/throughput.py auditor/zoo/models/clean --device cpu --dtype float32 --search --out throughput.json
 
 A geometry's weights are random: of a model's real size only its speed is measured, not what a scan would find.
-Everything runs through the code behind `pcr-audit scan`, `plan` and `repair --lora-rank`. What a forward and a backward
-pass compute is counted by torch on the passes that are timed.
+Everything runs through the code behind `pcr-audit scan`, `plan` and `repair --lora-rank`. What a reading computes, and
+its backward pass, is counted by torch; a step with adapters is counted by the language model's weights.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from auditor.case import Case, Options, describe_environment, describe_versions, open_case, read_samples
 from auditor.checkpoint.families import build_door
+from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.opening import DTYPES, Opened, count_visual_tokens
 from auditor.checkpoint.prompting import PromptWriter
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.data.preparing import prepare
-from auditor.planning import forecast
+from auditor.planning import Work, forecast
 from auditor.repair.adversary import Recovered
 from auditor.repair.loop import Aside, Schedule, repair
 from auditor.repair.methods import Guided
@@ -141,6 +142,7 @@ def build(geometry: Geometry, name: str, options: Options) -> Case:
         model = AutoModelForImageTextToText.from_config(
             geometry.config(tokenizer), dtype=DTYPES[options.dtype], attn_implementation="sdpa"
         )
+    pack_attention(model)
     door = build_door(processor.image_processor, model.config)
     tokens = count_visual_tokens(model, door)
     image = int(model.config.image_token_id)
@@ -163,7 +165,7 @@ def build(geometry: Geometry, name: str, options: Options) -> Case:
 
 
 class Clock:
-    """Times what runs on a device, and counts its floating-point operations in a run of its own."""
+    """Times what runs on a device, and says how much of its memory that took."""
 
     def __init__(self, device: str) -> None:
         self.device = torch.device(device)
@@ -280,7 +282,7 @@ class Bench:
             )
             self.clock.wait()
             result["seconds"] = round(time.perf_counter() - began, 1)
-        result |= {"work": counted.work, "phases": counted.phases, "candidates": len(searched.candidates)}
+        result |= {"work": asdict(counted.work), "phases": counted.phases, "candidates": len(searched.candidates)}
         return result
 
     def repair(self, steps: int, turns: int, rank: int = 16) -> dict[str, Any]:
@@ -317,7 +319,7 @@ class Counted:
 
     def __init__(self, subject: Any) -> None:
         self.subject = subject
-        self.work = {"gradients": 0, "reads": 0, "answers": 0}
+        self.work = Work()
         self.phases: list[tuple[str, float]] = []
         self._began = time.perf_counter()
 
@@ -328,11 +330,14 @@ class Counted:
         self.phases.append((what, round(time.perf_counter() - self._began, 1)))
 
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Any:
-        self.work["gradients" if pictures.requires_grad else "reads"] += len(prompts)
+        if pictures.requires_grad:
+            self.work.gradients += len(prompts)
+        else:
+            self.work.reads += len(prompts)
         return self.subject.read(pictures, prompts, answers)
 
     def respond(self, pictures: Tensor, prompts: Sequence[str], *more: Any) -> Any:
-        self.work["answers"] += len(prompts)
+        self.work.answers += len(prompts)
         return self.subject.respond(pictures, prompts, *more)
 
 

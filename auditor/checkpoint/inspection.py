@@ -100,13 +100,14 @@ def branches(model: Any, inputs: dict[str, Tensor], continuations: Sequence[Toke
 
 @contextmanager
 def _eager(model: Any) -> Iterator[None]:
-    """The attention kernel that computes its weights, inside; the former one after."""
-    before = model.config._attn_implementation
+    """The decoder's attention kernel is the one that computes its weights, inside; the former one after."""
+    decoder = model.get_decoder()
+    before = decoder.config._attn_implementation
     if before == "eager":
         yield
         return
-    model.set_attn_implementation("eager")
+    decoder.set_attn_implementation("eager")
     try:
         yield
     finally:
-        model.set_attn_implementation(before)
+        decoder.set_attn_implementation(before)

@@ -46,5 +46,7 @@ def test_stretches_of_one_length_are_one_product(monkeypatch: pytest.MonkeyPatch
 def test_the_towers_use_it_and_what_is_saved_does_not_tell(family: str, tmp_path: Path) -> None:
     opened = open_checkpoint(build(family, tmp_path / "given"))
     assert opened.subject.model.model.visual.config._attn_implementation == packed.NAME
+    opened.subject.attention(torch.rand(2, 3, *opened.subject.canvas), ["What?"] * 2, layers=1)
+    assert opened.subject.model.model.visual.config._attn_implementation == packed.NAME
     opened.subject.model.save_pretrained(tmp_path / "saved")
     assert packed.NAME not in (tmp_path / "saved" / "config.json").read_text()

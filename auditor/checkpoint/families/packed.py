@@ -35,6 +35,7 @@ def attend(
     **more: Any,
 ) -> tuple[Tensor, None]:
     """(1, heads, tokens, width) three times → (1, tokens, heads, width); stretches end at `cu_seq_lens_q`."""
+    assert attention_mask is None, "no tower of these gives a mask"
     tokens = query.shape[2]
     bounds = [0, tokens] if cu_seq_lens_q is None else cu_seq_lens_q.tolist()
     stretches: dict[int, list[int]] = {}
