@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("base", type=Path, help="a checkpoint of the geometry that the table is for")
     parser.add_argument("out", type=Path)
     parser.add_argument("--profile", default="quick")
+    parser.add_argument("--note", default="", help="what else is to be known of these scans")
     parser.add_argument("--pool", type=int, default=96, help="pictures of that bench that the scan searched on")
     parser.add_argument("--held-out", type=int, default=64, help="pictures that it measured on")
     chosen = parser.parse_args()
@@ -34,7 +35,7 @@ def main() -> None:
     negatives = [row for row in rows if row["split"] == "development" and row["status"] == "ok"]
     table = {
         "name": chosen.out.stem,
-        "about": ABOUT,
+        "about": f"{ABOUT} {chosen.note}".strip(),
         "geometry": geometry(open_checkpoint(chosen.base).subject.weights()),
         "profile": chosen.profile,
         "search": search_digest(chosen.profile),
