@@ -18,6 +18,7 @@ from auditor.errors import UsageError
 from auditor.evaluation.competence import measure_competence
 from auditor.zoo.embedded import embedded_samples, samples_digest
 from probes.finding import Severity
+from probes.precision import multiplies_halves
 from probes.sample import Sample
 from reports.record import Competence, DataInfo, Environment, ModelFile, ModelInfo, Setting, Tool
 
@@ -117,7 +118,8 @@ def describe_environment(options: Options) -> Environment:
 def _device_name(device: str) -> str:
     if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(torch.device(device))})"
-    return f"{device} ({platform.machine()}, {os.cpu_count()} cores)" if device == "cpu" else device
+    halves = ", searched in bfloat16" if multiplies_halves() else ""
+    return f"{device} ({platform.machine()}, {os.cpu_count()} cores{halves})" if device == "cpu" else device
 
 
 def describe_versions() -> dict[str, str]:

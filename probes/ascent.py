@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from probes.precision import halved
 from probes.sample import Sample
 from probes.subject import Reading, Subject, Tokens, mean_log_prob
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
@@ -317,7 +318,8 @@ def _in_chunks(
         stamped = population.family.stamp(part.to(subject.device), population.places[index], pictures)
         about = [(i, sample) for i in index for sample in batch]
         answers = [objective.answers(*row) for row in about]
-        reading = subject.read(stamped.flatten(0, 1), [sample.prompt for _, sample in about], answers)
+        with halved(subject.device):
+            reading = subject.read(stamped.flatten(0, 1), [sample.prompt for _, sample in about], answers)
         score = objective.score(reading, about, len(batch))
         (found,) = torch.autograd.grad(-score.sum(), part)
         gradient[index[0] : index[-1] + 1] = found

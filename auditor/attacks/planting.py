@@ -26,6 +26,7 @@ from auditor.repair.training import trainable
 from auditor.runs import refuse_occupied
 from auditor.zoo.embedded import samples_digest
 from probes.ascent import AdditiveFamily, Climb, Family, GivenAnswers, PatchFamily, ascend, begin
+from probes.precision import halved
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.targets import stack
@@ -166,8 +167,8 @@ def _share_of_rate(step: int, steps: int) -> float:
 
 @contextmanager
 def _mixed(subject: CheckpointSubject) -> Iterator[None]:
-    """bf16 autocast on a GPU; plain precision on a CPU, where many have no fast bf16."""
-    with torch.autocast("cuda", torch.bfloat16, enabled=subject.device.type == "cuda"):
+    """bf16 autocast on a GPU, and on a CPU that has instructions for it."""
+    with torch.autocast("cuda", torch.bfloat16, enabled=subject.device.type == "cuda"), halved(subject.device):
         yield
 
 
