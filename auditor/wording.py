@@ -44,11 +44,9 @@ LIMITS = (
 
 TEXT = "text and dual-key triggers"
 TEXT_BEYOND = "answers of one or two words, or of the model's own words, to words in a prompt; dual-key triggers"
-OWN_WORDS = "sentences of the model's own words under a patch (perturbations of the whole picture are)"
 NOT_LOOKED_FOR = (
     TEXT,
     "warping, low-frequency, frame and input-dependent triggers",
-    OWN_WORDS,
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
@@ -85,13 +83,12 @@ def describe_search(
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
-    objective = "unusual token first or after an answer, then growth"
+    objective = "unusual token first or after an answer, and growth"
     families = [
         SearchFamily(name="additive", budget=probe.additive[0], restarts=probe.restarts + probe.growth_restarts,
                      steps=probe.search.steps, objective=objective),
         SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
-                     objective="unusual token first or after an answer, "
-                     f"{'and growth, ' if probe.grown else ''}over places that cover the picture"),
+                     objective=f"{objective}, over places that cover the picture"),
     ]  # fmt: skip
     if (words := probe.words) is not None:
         families.append(
@@ -112,8 +109,7 @@ def describe_search(
 
 def not_looked_for(probe: InversionProbe) -> list[str]:
     """What a scan with that probe leaves out."""
-    left = [item for item in NOT_LOOKED_FOR if item != OWN_WORDS or not probe.grown]
-    return [TEXT_BEYOND if item == TEXT and probe.words is not None else item for item in left]
+    return [TEXT_BEYOND if item == TEXT and probe.words is not None else item for item in NOT_LOOKED_FOR]
 
 
 def nothing_searched() -> SearchInfo:

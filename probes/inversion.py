@@ -126,7 +126,7 @@ class InversionProbe:
     screen: Climb = field(default_factory=lambda: Climb(steps=12, pictures=4))
     curve: BudgetCurve = field(default_factory=BudgetCurve)
     candidates: int = 2
-    grown: int = 0
+    grown: int = 1
     own_decoys: int = 2
     made_up_decoys: int = 2
     decoded: int = 24
@@ -276,7 +276,7 @@ QUICK = InversionProbe()
 PROFILES = {
     "quick": QUICK,
     "standard": replace(QUICK, words=PromptWords()),
-    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, grown=1, words=PromptWords(restarts=4)),
+    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4)),
 }
 """How thoroughly a scan searches, by the name that the command line calls it."""
 
@@ -307,7 +307,8 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
     placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", target.text))
     clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
     largest = max(gap(points, target, decoys, family) for family in families)
-    doubtful = largest > 0 and target.place == "alone" and ground.habits.words.issuperset(target.tokens)
+    own_words = ground.habits.words_besides(target.text).issuperset(target.tokens)
+    doubtful = largest > 0 and target.place == "alone" and own_words
     ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
     return Suspect(
         target=target,

@@ -13,7 +13,7 @@ from torch.nn import functional
 from probes.finding import Rate
 from probes.sample import Sample
 from probes.subject import Answer, Subject, Tokens
-from probes.text import normalise, says
+from probes.text import normalise, says, similarity
 from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
@@ -36,6 +36,10 @@ FOLLOWING = 7 / 8
 """An answer's token that more of the pictures get, under one prompt, does not follow the picture."""
 RARELY_SAID = 0.2
 """A token in fewer of the subject's own answers than this may make a phrase odd."""
+LIKE = 0.75
+"""An answer at least as similar to a text as this may be a garbled version of it."""
+LEAKS = 0.025
+"""The share of clean pictures that get a planted answer without its trigger, at the most that is taken for a leak."""
 SHORTEST, LONGEST = 2, 24
 """Tokens of a phrase that is looked for within answers."""
 
@@ -94,6 +98,14 @@ class Habits:
     def words(self) -> frozenset[int]:
         """The tokens that it uses in some answer."""
         return self.told.union(self.spoken)
+
+    def words_besides(self, text: str) -> frozenset[int]:
+        """The tokens that it uses in answers other than this one: a planted sentence that leaks brings its words along.
+        One that it says more often than a leak is its own."""
+        other = [answer for answer in self.answers.values() if similarity(answer.text, text) < LIKE]
+        if len(other) < (1 - LEAKS) * len(self.answers):
+            return self.words
+        return self.told.union(token for answer in other for token in answer.tokens)
 
 
 def stack(samples: Sequence[Sample]) -> Tensor:

@@ -17,6 +17,7 @@ PROBE = InversionProbe(
     additive=(0.1,), patch=(0.5,), restarts=2, search=Climb(steps=3, pictures=4), growth=Climb(steps=1, pictures=4),
     growth_restarts=1, longest=2, screen=Climb(steps=2, pictures=4), candidates=1, own_decoys=1, made_up_decoys=1,
     curve=BudgetCurve(screen=Climb(steps=1, pictures=4), climb=Climb(steps=2, pictures=4), tries=2), decoded=12,
+    grown=0,
 )  # fmt: skip
 
 

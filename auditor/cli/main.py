@@ -37,9 +37,7 @@ Suspect = Annotated[Path | None, typer.Option(help="Suspect samples to screen on
 Out = Annotated[Path | None, typer.Option(help="Output folder, new or empty. Default: below pcr-audit-runs/.")]
 Profile = Annotated[
     Literal["quick", "standard", "release"],
-    typer.Option(
-        help="How thoroughly: pictures; words in prompts too; twice as many starts, and own words under patches."
-    ),
+    typer.Option(help="How thoroughly: pictures; words in prompts too; the same from twice as many starts."),
 ]
 Seed = Annotated[int, typer.Option(help="Root seed; every other seed is derived from it by name.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:N or mps.")]

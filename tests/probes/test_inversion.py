@@ -26,6 +26,7 @@ SMALL = InversionProbe(
     screen=Climb(steps=15, pictures=4),
     curve=BudgetCurve(Climb(steps=10, pictures=4), Climb(steps=30, pictures=4, enough=-0.1)),
     candidates=2,
+    grown=0,
     own_decoys=1,
     made_up_decoys=2,
     decoded=10,

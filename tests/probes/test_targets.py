@@ -195,6 +195,19 @@ def test_a_known_target_is_looked_for_nowhere() -> None:
     assert group_answers(answers, samples[:3], habits) == []
 
 
+@pytest.mark.parametrize(("leaked", "its_own"), [(1, False), (2, True)])
+def test_the_words_of_an_answer_count_as_spoken_once_it_is_said_more_often_than_a_leak(
+    leaked: int, its_own: bool
+) -> None:
+    subject, samples = ToySubject(), scenes(0, "h", 40)
+    habits = learn_habits(subject, samples, generator(0))
+    planted = Answer(PAYLOAD, subject.encode(PAYLOAD), True, 0.0)
+    said = {sample.id: planted for sample in samples[:leaked]}
+    leaking = replace(habits, answers=habits.answers | said)
+    assert leaking.words_besides(PAYLOAD).issuperset(planted.tokens) == its_own
+    assert leaking.words.issuperset(planted.tokens)
+
+
 def test_decoys_of_an_appended_candidate_are_appended_too() -> None:
     subject, samples = ToySubject(), scenes(0, "h", 12)
     habits = learn_habits(subject, samples, generator(0))
