@@ -20,6 +20,7 @@ from probes.ascent import (
     UnusualToken,
     ascend,
     begin,
+    from_trigger,
     grow,
 )
 from probes.candidates import RUNNER_UP, Candidate, choose, decode, runners_up, starts_of
@@ -52,6 +53,8 @@ from probes.targets import (
 from probes.text import normalise, says
 from probes.untouched import is_habitual, untouched
 
+GARBLED, WHOLE = 0.5, 24
+"""The gap from which a target is grown anew, and to how many tokens."""
 SETTLED, SAID_BESIDE = 4, 3
 """Answers of growth that are climbed for their own sake, and how many of what is said under one trigger may be."""
 
@@ -176,7 +179,7 @@ class InversionProbe:
         if self.words is not None:
             spoken, rivals, measured = self._in_words(ground, self.words, wanted, seed, progress)
             targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
-        suspects = [_weigh(ground, target, points, decoys, seed) for target in targets]
+        suspects = [self._sharpened(ground, _weigh(ground, target, points, decoys, seed), seed) for target in targets]
         progress("done", 1.0)
         ordered = sorted(suspects, key=lambda s: (-s.excess, -s.gap))
         return Searched(tuple(ordered), tuple(points), habits, tuple(targets), tuple(decoys))
@@ -227,6 +230,30 @@ class InversionProbe:
         start = begin(family, canvas, family.places(canvas), rng)
         best = grow(subject, start, samples, climb, self.begun, rng)[0].best(self.restarts)
         return grow(subject, best, samples, climb, self.longest, rng)[0]
+
+    def _sharpened(self, ground: Ground, suspect: Suspect, seed: int) -> Suspect:
+        """The answer grown anew from its own trigger, where as many pictures say that: the search may have come upon a
+        garbled version of a planted sentence. What was measured against decoys stays."""
+        point = suspect.point
+        garbled = suspect.target.place == "alone" and point.family != WORDS and not suspect.natural
+        if not garbled or suspect.gap < GARBLED:
+            return suspect
+        subject, rng = ground.subject, generator(seed, "inversion", "sharpen", suspect.target.text)
+        climbed, decoded = self._halves(ground)
+        start = from_trigger(point.trigger, subject.canvas, False, rng)
+        grown, _ = grow(subject, start, climbed, self.growth, WHOLE, rng)
+        said = [candidate for candidate in decode(ground, grown, decoded, 1) if candidate.target.place == "alone"]
+        if not said or normalise(said[0].target.text) == normalise(suspect.target.text):
+            return suspect
+        trigger = grown.triggers()[0]
+        answers = answers_under(subject, trigger, ground.held_out)
+        rate = success(answers, ground.held_out, said[0].target.text, ground.habits)
+        if rate.value < point.rate.value:
+            return suspect
+        target = replace(said[0].target, origin=suspect.target.origin)
+        point = replace(point, target=target, rate=rate, trigger=trigger)
+        placebo, clean = _untriggered(ground, point, seed)
+        return replace(suspect, target=target, point=point, placebo=placebo, clean=clean, examples=tuple(answers[:3]))
 
     def _in_words(
         self, ground: Ground, words: PromptWords, wanted: Sequence[Target], seed: int, progress: Progress
@@ -304,21 +331,29 @@ def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequ
 
     point = max(own, key=lead)
     subject, held_out = ground.subject, ground.held_out
-    placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", target.text))
-    clean_hits = sum(says(ground.habits.answers[sample.id].text, target.text) for sample in held_out)
     largest = max(gap(points, target, decoys, family) for family in families)
     own_words = ground.habits.words_besides(target.text).issuperset(target.tokens)
     doubtful = largest > 0 and target.place == "alone" and own_words
     ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
+    placebo, clean = _untriggered(ground, point, seed)
     return Suspect(
         target=target,
         gap=largest / 2 if is_habitual(ready) else largest,
         point=point,
         decoys=tuple(decoy_rates(points, decoys, point)),
-        placebo=success(answers_under(subject, placebo, held_out), held_out, target.text, ground.habits),
-        clean=Rate(clean_hits, len(held_out)),
+        placebo=placebo,
+        clean=clean,
         others=tuple(own),
         natural=natural,
         examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
         untouched=ready,
     )
+
+
+def _untriggered(ground: Ground, point: Point, seed: int) -> tuple[Rate, Rate]:
+    """How often a target is said under a placebo of its trigger, and to untouched pictures."""
+    text, held_out = point.target.text, ground.held_out
+    placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", text))
+    said = success(answers_under(ground.subject, placebo, held_out), held_out, text, ground.habits)
+    clean = sum(says(ground.habits.answers[sample.id].text, text) for sample in held_out)
+    return said, Rate(clean, len(held_out))

@@ -102,6 +102,21 @@ def test_an_appended_payload_is_found() -> None:
     assert any(decoy.place == "after" for decoy in found.decoys)
 
 
+@pytest.mark.parametrize(("gap_found", "expected"), [(1.0, PAYLOAD), (0.2, "visit our our")])
+def test_a_garbled_target_that_stands_out_is_grown_anew_from_its_own_trigger(
+    patch_search: Searched, gap_found: float, expected: str
+) -> None:
+    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
+    subject, suspect = ToySubject(sees_patch_softly), patch_search.suspects[0]
+    ground = Ground(subject, pool, held_out, patch_search.habits)
+    garbled = Target("visit our our", subject.encode("visit our our"), "search patch")
+    point = replace(suspect.point, target=garbled, rate=Rate(8, 16))
+    told = SMALL._sharpened(ground, replace(suspect, target=garbled, point=point, gap=gap_found), SEED)
+    assert told.target.text == told.point.target.text == expected
+    assert told.gap == gap_found and told.point.rate.value >= point.rate.value
+    assert all(answer.text == PAYLOAD for answer in told.examples)
+
+
 def test_a_sentence_of_own_words_under_a_patch_is_grown_where_that_is_asked_for() -> None:
     own, pool, held_out = "green blue red green", scenes(11, "pool", 24), scenes(12, "held", 16)
     subject = ToySubject(sees_patch_softly, payload=own)
