@@ -27,9 +27,10 @@ from probes.ascent import (
 from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
 from probes.seeding import generator
+from probes.smooth import SmoothFamily
 from probes.targets import answers_under, stack
 from probes.text import normalise
-from probes.triggers import Trigger, apply
+from probes.triggers import AdditiveTrigger, Trigger, apply
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
@@ -38,6 +39,10 @@ KEPT = 8
 """Climbed triggers that go on being unlearned."""
 WIDEST = (0.1, 0.25)
 """Budgets of what is climbed elsewhere: a perturbation of the whole picture, and a patch at any place."""
+GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
+"""How finely smooth perturbations are drawn: rows and columns of points."""
+SMOOTH = 3
+"""How many of each."""
 SWAPS = Swaps(steps=3)
 """How long words are climbed anew."""
 READABLE = 1.6
@@ -71,6 +76,12 @@ class Adversary:
         self.subject, self.samples, self.steps, self.seed = subject, material.samples, steps, seed
         self.recovered = largest(recovered)
         self.before = [said_before(subject, item, material) for item in self.recovered]
+        self.smooth = [
+            (number, trigger)
+            for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True))
+            if item.trigger.kind == "additive"
+            for trigger in smoothed(subject, item, leads, self.samples, seed)
+        ]
         self.climbed: list[Climbed] = []
 
     @property
@@ -93,13 +104,13 @@ class Adversary:
     def stamps(self) -> list[Stamp]:
         """What to unlearn now."""
         first = [(number, item.trigger) for number, item in enumerate(self.recovered)]
-        return [self._stamp(number, trigger) for number, trigger in (*first, *self.climbed)]
+        return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
         item = self.recovered[number]
         target = self.subject.encode(item.target)
-        alike = item.trigger.kind == trigger.kind
-        readable = READABLE * (item.trigger.budget if alike else WIDEST[0])
+        own = item.trigger.budget if item.trigger.kind == trigger.kind else 0.0
+        readable = READABLE * max(own, WIDEST[trigger.kind == "patch"])
         return Stamp(trigger, target, bool(self.before[number]), readable)
 
     @property
@@ -135,6 +146,26 @@ class Adversary:
                 elsewhere_found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
                 self.climbed += [(number, trigger) for trigger in elsewhere_found]
         del self.climbed[:-KEPT]
+
+
+def smoothed(
+    subject: CheckpointSubject, item: Recovered, leads: Leads, samples: Sequence[Sample], seed: int
+) -> list[Trigger]:
+    """Smooth perturbations for the same target, climbed against the subject as it is: of every grid one, and what
+    several have in common, in which the attacker's own weighs more."""
+    rng = generator(seed, "repair", "smooth", item.target)
+    goal = _goal(subject, item.target, leads, SMOOTH)
+    found: list[Trigger] = []
+    with frozen(subject.model):
+        for grid in GRIDS:
+            family = SmoothFamily(WIDEST[0], grid=grid)
+            start = begin(family, subject.canvas, SMOOTH, rng)
+            best = ascend(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
+            drawn = family.drawn(best.values, subject.canvas)
+            common = drawn.mean(dim=0)
+            common = common * (family.budget / common.abs().max().clamp_min(1e-6))
+            found += [AdditiveTrigger(delta, family.budget) for delta in (drawn[0], common)]
+    return found
 
 
 def largest(recovered: Sequence[Recovered]) -> list[Recovered]:

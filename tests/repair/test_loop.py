@@ -244,13 +244,17 @@ def test_a_target_is_refreshed_after_what_it_follows(
 
 
 def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets(
-    subject: CheckpointSubject, samples: list[Sample]
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(adversary, "GRIDS", ((2, 2), (1, 4)))
     small = Recovered(AdditiveTrigger(NOISE.delta / 4, 0.025), "evil words")
     other = Recovered(small.trigger, "other words")
     assert largest([small, DELTA, PATCH, other]) == [DELTA, PATCH, other]
     against = Adversary(subject, [small, DELTA, PATCH], prepare(subject, samples[:4]), steps=1, seed=0)
-    assert [stamp.trigger for stamp in against.stamps] == [DELTA.trigger, PATCH.trigger]
+    assert [stamp.trigger for stamp in against.stamps[:2]] == [DELTA.trigger, PATCH.trigger]
+    smooth = against.stamps[2:]
+    assert [(stamp.trigger.kind, stamp.trigger.budget) for stamp in smooth] == [("additive", adversary.WIDEST[0])] * 4
+    assert all(stamp.trigger.budget <= stamp.readable and stamp.target == smooth[0].target for stamp in smooth)
     found = []
     for turn in range(4):
         against.refresh(turn)
@@ -259,7 +263,7 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     assert {trigger.budget for trigger in found[1::3]} == {PATCH.trigger.budget}
     assert [trigger.kind for trigger in found[2::3]] == ["additive", "patch", "additive", "patch"]
     assert [trigger.budget for trigger in found[2::3]] == pytest.approx([0.2, 0.25, 0.15, 0.25])
-    assert len(against.stamps) == 2 + adversary.KEPT
+    assert len(against.stamps) == 2 + len(smooth) + adversary.KEPT
     for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
             assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
