@@ -1,9 +1,12 @@
 """Where half precision pays: what is only climbed or trained, never measured, may be multiplied in bfloat16."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
+
+_exact = ContextVar("exact", default=False)
 
 
 def multiplies_halves() -> bool:
@@ -15,6 +18,19 @@ def multiplies_halves() -> bool:
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def halved(device: torch.device) -> AbstractContextManager[object]:
+@contextmanager
+def halved(device: torch.device) -> Iterator[None]:
     """Products in bfloat16 inside, on a CPU that has instructions for them; on any other device nothing changes."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=device.type == "cpu" and multiplies_halves())
+    pays = device.type == "cpu" and multiplies_halves() and not _exact.get()
+    with torch.autocast("cpu", torch.bfloat16, enabled=pays):
+        yield
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Nothing is halved inside: runs on several processes have to agree to the last digits."""
+    token = _exact.set(True)
+    try:
+        yield
+    finally:
+        _exact.reset(token)

@@ -1,6 +1,7 @@
 """The page as a PDF: tagged, fonts embedded, nothing fetched, and the same bytes for the same page."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def render_pdf(html: str) -> bytes:
 
     Its dates are those of the page (`dcterms.created`), never the clock's.
     """
-    with _quiet():
+    with _quiet(), _undated():
         try:
             weasyprint = _import_weasyprint()
         except OSError as error:
@@ -63,6 +64,20 @@ def _import_weasyprint() -> ModuleType:
         return import_module("weasyprint")
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = accepts_truncated
+
+
+@contextmanager
+def _undated() -> Iterator[None]:
+    """Subsets of fonts bear no date: where HarfBuzz's subsetter is not installed, fontTools cuts them, which dates them
+    with the clock or with this variable."""
+    before = os.environ.get("SOURCE_DATE_EPOCH")
+    os.environ["SOURCE_DATE_EPOCH"] = "0"
+    try:
+        yield
+    finally:
+        del os.environ["SOURCE_DATE_EPOCH"]
+        if before is not None:
+            os.environ["SOURCE_DATE_EPOCH"] = before
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
+from probes.precision import exact
 from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
 from probes.seeding import generator
@@ -160,7 +161,7 @@ def smoothed(
         for grid in GRIDS:
             family = SmoothFamily(WIDEST[0], grid=grid)
             start = begin(family, subject.canvas, SMOOTH, rng)
-            best = ascend(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
+            best = _ascended(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
             drawn = family.drawn(best.values, subject.canvas)
             common = drawn.mean(dim=0)
             common = common * (family.budget / common.abs().max().clamp_min(1e-6))
@@ -195,7 +196,20 @@ def elsewhere(
     patch = PatchFamily(WIDEST[1])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
     goal = _goal(subject, target, leads, len(start.values))
-    return ascend(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(1)
+    return _ascended(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(1)
+
+
+def _ascended(
+    subject: CheckpointSubject,
+    start: Population,
+    goal: GivenAnswers,
+    samples: Sequence[Sample],
+    climb: Climb,
+    rng: torch.Generator,
+) -> Population:
+    """In full precision: processes that train together have to come to the same triggers."""
+    with exact():
+        return ascend(subject, start, goal, samples, climb, rng)
 
 
 def _goal(subject: CheckpointSubject, target: str, leads: Leads, count: int) -> GivenAnswers:
@@ -214,7 +228,7 @@ def climbed(
 ) -> list[Trigger]:
     """The triggers of the population after some steps towards the target, said after what leads to it."""
     goal = _goal(subject, target, leads, len(start.values))
-    return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
+    return _ascended(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
 
 
 def climbed_from(

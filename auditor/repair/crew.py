@@ -93,10 +93,10 @@ class Crew:
         return dict(zip(names, mean.tolist(), strict=True))
 
     def agree(self, found: list[Any]) -> list[Any]:
-        """What the first process found, for all of them."""
+        """What the first process found, for all of them; as many in each."""
         from accelerate.utils import broadcast_object_list
 
-        return list(broadcast_object_list(found)) if self.size > 1 else found
+        return list(broadcast_object_list(found)) if self.size > 1 and found else found
 
     def note(self, step: int, parts: Parts) -> None:
         """For TensorBoard, where it was asked for."""

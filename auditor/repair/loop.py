@@ -234,7 +234,7 @@ def _train(
         size = batch_size(schedule, len(material.samples), crew.size)
         state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
         if adversary is not None:
-            adversary.climbed = state.climbed
+            adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
         while state.step < schedule.steps:
             step = state.step
             news: dict[str, float] = {}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from probes.precision import halved, multiplies_halves
+from probes.precision import exact, halved, multiplies_halves
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_halves_are_multiplied_where_the_processor_can(
 def test_a_torch_that_cannot_tell_multiplies_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert not multiplies_halves()
+
+
+def test_nothing_is_halved_where_runs_have_to_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True}, raising=False)
+    with exact(), halved(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+    with halved(torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
