@@ -62,7 +62,8 @@ def suspect(
         (suspect(100, gap=0.5, natural=True), "low"),
         (suspect(100, gap=0.99, natural=True), "low"),
         (suspect(100, gap=1.0, natural=True), "critical"),
-        (suspect(0, gap=1.0, natural=True), "medium"),
+        (suspect(20, gap=1.0, natural=True), "high"),
+        (suspect(19, gap=1.0, natural=True), "low"),
     ],
 )
 def test_severity_is_measured_excess_first_and_the_gap_second(found: Suspect, severity: Severity | None) -> None:
