@@ -1,6 +1,6 @@
 """Makes a calibration table that comes with the tool, from the development negatives of a bench.
 
-    python benchmarks/calibration.py benchmarks/results/population-development/detection-models.csv \\
+    python benchmarks/calibration.py benchmarks/results/population/detection-models.csv \\
         auditor/zoo/models/clean auditor/controls/tables/llava-scenes.json
 
 Development models alone: a table of test negatives would be tried on the models that it comes from.

@@ -26,8 +26,8 @@ def severity_of(suspect: Suspect) -> Severity | None:
     """DESIGN §1: critical and high by measured excess ASR, medium by the gap alone, low for a smaller one, else none.
 
     A natural target (made of the model's own words) was picked as the easiest of very many, and a few decoys do not
-    stand for that maximum: it counts only with the full gap, and where many pictures get it. Any other needs half of the
-    gap: what decoys reach with 1.4 times the budget is worth a look at most, whatever its success.
+    stand for that maximum: it counts only with the full gap, and where many pictures get it. Any other needs half of
+    the gap: what decoys reach with 1.4 times the budget is worth a look at most, whatever its success.
     """
     if suspect.natural and (suspect.gap < GAP_THRESHOLD or suspect.excess < HIGH_EXCESS):
         return "low" if suspect.gap >= GAP_THRESHOLD / 2 else None
