@@ -11,8 +11,8 @@ from probes.ascent import AdditiveFamily
 
 @dataclass(frozen=True)
 class SmoothFamily(AdditiveFamily):
-    """A perturbation that is drawn on `grid` (rows, columns) of points and smooth between them: nearer to a blended
-    picture or a wave than one of single pixels. A row of points makes upright stripes, a column level ones."""
+    """A perturbation that is drawn on `grid` (rows, columns) of points and smooth between them, as a blended picture
+    or a wave is. A row of points makes upright stripes, a column level ones."""
 
     grid: tuple[int, int] = (7, 7)
 
@@ -22,8 +22,8 @@ class SmoothFamily(AdditiveFamily):
 
     def drawn(self, values: Tensor, canvas: tuple[int, int]) -> Tensor:
         """(population, 3, rows, columns) → (population, 3, h, w), within the budget."""
-        size = functional.interpolate(values, canvas, mode="bicubic", align_corners=False)
-        return size.clamp(-self.budget, self.budget)
+        full = functional.interpolate(values, canvas, mode="bicubic", align_corners=False)
+        return full.clamp(-self.budget, self.budget)
 
     def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
         return super().stamp(self.drawn(values, (pictures.shape[-2], pictures.shape[-1])), places, pictures)

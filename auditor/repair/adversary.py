@@ -38,8 +38,8 @@ STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
 KEPT = 8
 """Climbed triggers that go on being unlearned."""
-WIDEST = (0.1, 0.25)
-"""Budgets of what is climbed elsewhere: a perturbation of the whole picture, and a patch at any place."""
+WIDEST = {"additive": 0.1, "patch": 0.25}
+"""Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, and a patch at any place."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
 """How finely smooth perturbations are drawn: rows and columns of points."""
 SMOOTH = 3
@@ -111,7 +111,7 @@ class Adversary:
         item = self.recovered[number]
         target = self.subject.encode(item.target)
         own = item.trigger.budget if item.trigger.kind == trigger.kind else 0.0
-        readable = READABLE * max(own, WIDEST[trigger.kind == "patch"])
+        readable = READABLE * max(own, WIDEST.get(trigger.kind, 0.0))
         return Stamp(trigger, target, bool(self.before[number]), readable)
 
     @property
@@ -159,7 +159,7 @@ def smoothed(
     found: list[Trigger] = []
     with frozen(subject.model):
         for grid in GRIDS:
-            family = SmoothFamily(WIDEST[0], grid=grid)
+            family = SmoothFamily(WIDEST["additive"], grid=grid)
             start = begin(family, subject.canvas, SMOOTH, rng)
             best = _ascended(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
             drawn = family.drawn(best.values, subject.canvas)
@@ -191,9 +191,9 @@ def elsewhere(
 ) -> Population:
     """By turns a perturbation within a larger budget, and a patch at the place of many where the target comes first."""
     if turn % 2 == 0:
-        family = AdditiveFamily(WIDEST[0] * STRONGER[turn % len(STRONGER)])
+        family = AdditiveFamily(WIDEST["additive"] * STRONGER[turn % len(STRONGER)])
         return begin(family, subject.canvas, 1, rng)
-    patch = PatchFamily(WIDEST[1])
+    patch = PatchFamily(WIDEST["patch"])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
     goal = _goal(subject, target, leads, len(start.values))
     return _ascended(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(1)

@@ -253,7 +253,9 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     against = Adversary(subject, [small, DELTA, PATCH], prepare(subject, samples[:4]), steps=1, seed=0)
     assert [stamp.trigger for stamp in against.stamps[:2]] == [DELTA.trigger, PATCH.trigger]
     smooth = against.stamps[2:]
-    assert [(stamp.trigger.kind, stamp.trigger.budget) for stamp in smooth] == [("additive", adversary.WIDEST[0])] * 4
+    assert [(stamp.trigger.kind, stamp.trigger.budget) for stamp in smooth] == [
+        ("additive", adversary.WIDEST["additive"])
+    ] * 4
     assert all(stamp.trigger.budget <= stamp.readable and stamp.target == smooth[0].target for stamp in smooth)
     found = []
     for turn in range(4):
