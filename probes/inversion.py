@@ -125,7 +125,7 @@ class InversionProbe:
     growth: Climb = field(default_factory=lambda: Climb(steps=8, pictures=6))
     growth_restarts: int = 2
     longest: int = 8
-    begun: int = 5
+    begun: int = 4
     screen: Climb = field(default_factory=lambda: Climb(steps=12, pictures=4))
     curve: BudgetCurve = field(default_factory=BudgetCurve)
     candidates: int = 2
@@ -223,11 +223,11 @@ class InversionProbe:
     def _grown_patches(
         self, ground: Ground, family: PatchFamily, samples: Sequence[Sample], rng: torch.Generator
     ) -> Population:
-        """Patches grown together with their answers: at every place with the beginnings of answers alone, and then anew
-        from the best places, because what was near a planted answer comes upon it the second time."""
+        """Patches grown together with their answers: several at every place, with the beginnings of answers alone, and
+        then anew from the best, because what was near a planted answer comes upon it the second time."""
         subject, canvas = ground.subject, ground.subject.canvas
         climb = replace(self.growth, pictures=self.screen.pictures)
-        start = begin(family, canvas, family.places(canvas), rng)
+        start = begin(family, canvas, self.growth_restarts * family.places(canvas), rng)
         best = grow(subject, start, samples, climb, self.begun, rng)[0].best(self.restarts)
         return grow(subject, best, samples, climb, self.longest, rng)[0]
 

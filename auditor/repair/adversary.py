@@ -79,9 +79,9 @@ class Adversary:
         self.before = [said_before(subject, item, material) for item in self.recovered]
         self.smooth = [
             (number, trigger)
-            for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True))
-            if item.trigger.kind == "additive"
-            for trigger in smoothed(subject, item, leads, self.samples, seed)
+            for number in self.firsts
+            if not isinstance(self.recovered[number].trigger, WordTrigger)
+            for trigger in smoothed(subject, self.recovered[number], self.before[number], self.samples, seed)
         ]
         self.climbed: list[Climbed] = []
 
