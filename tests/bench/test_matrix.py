@@ -109,10 +109,10 @@ def test_a_part_of_the_plan_is_balanced() -> None:
     matrix, items = prepare(ROOT / "benchmarks" / "matrix-full.toml")
     cells = [item.settings for item in items if item.settings["kind"] == "plant"]
     first = cells[:24]
-    for field, least in (("architecture", 3), ("task", 2), ("split", 2), ("negative", 2)):
+    for field, least in (("architecture", 3), ("task", 2), ("negative", 2)):
         assert len({cell[field] for cell in first}) == least
     assert len({cell["name"] for cell in first if not cell["negative"]}) >= 5
-    assert matrix.waves[0].name == "core"
+    assert matrix.waves[0].name == "scans"
 
 
 def test_the_full_matrix_plans_the_population_that_it_promises() -> None:
