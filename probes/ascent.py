@@ -190,10 +190,10 @@ class UnusualToken:
         return self.said.get(sample.id, ()) if self.after is not None else ()
 
     def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
-        begun = _following(reading, [()] * len(rows), pictures)[:, self.first.to(reading.log_probs.device)]
+        begun = following(reading, [()] * len(rows), pictures)[:, self.first.to(reading.log_probs.device)]
         if self.after is None:
             return begun.logsumexp(dim=-1)
-        ended = _following(reading, [self.answers(*row) for row in rows], pictures)
+        ended = following(reading, [self.answers(*row) for row in rows], pictures)
         return torch.cat([begun, ended[:, self.after.to(ended.device)]], dim=1).logsumexp(dim=-1)
 
 
@@ -215,22 +215,7 @@ class GivenAnswers:
         return mean_log_prob(reading, said, leads).view(-1, pictures).mean(dim=1)
 
 
-@dataclass(frozen=True)
-class Growth:
-    """Mean log-probability of each trigger's prefix so far, plus a soft maximum over what could come next."""
-
-    prefixes: tuple[Tokens, ...]
-
-    def answers(self, index: int, sample: Sample) -> Tokens:
-        return self.prefixes[index]
-
-    def score(self, reading: Reading, rows: Rows, pictures: int) -> Tensor:
-        said = [self.answers(*row) for row in rows]
-        prefix = mean_log_prob(reading, said).view(-1, pictures).mean(dim=1)
-        return prefix + _following(reading, said, pictures).logsumexp(dim=-1)
-
-
-def _following(reading: Reading, said: Sequence[Tokens], pictures: int) -> Tensor:
+def following(reading: Reading, said: Sequence[Tokens], pictures: int) -> Tensor:
     """Mean over pictures of the log-probabilities of what comes after the answers: (triggers, vocabulary)."""
     device = reading.log_probs.device
     after = torch.tensor([len(row) for row in said], device=device)
@@ -330,49 +315,6 @@ def _in_chunks(
 def begin(family: Family, canvas: tuple[int, int], count: int, generator: torch.Generator) -> Population:
     values, places = family.start(canvas, count, generator)
     return Population(family, values, places, torch.full((count,), -torch.inf))
-
-
-def grow(
-    subject: Subject,
-    population: Population,
-    samples: Sequence[Sample],
-    climb: Climb,
-    longest: int,
-    generator: torch.Generator,
-) -> tuple[Population, list[Tokens]]:
-    """Grows trigger and answer in turn, `climb.steps` a token, to the end of the answer or `longest` tokens."""
-    prefixes: list[Tokens] = [() for _ in population.values]
-    ended = [False] * len(prefixes)
-    for _ in range(longest):
-        population = ascend(subject, population, Growth(tuple(prefixes)), samples, climb, generator)
-        following = next_tokens(subject, population, prefixes, samples, climb.pictures, generator)
-        for i, token in enumerate(following):
-            ended[i] = ended[i] or token in subject.end_tokens
-            if not ended[i]:
-                prefixes[i] = (*prefixes[i], token)
-        if all(ended):
-            break
-    return population, prefixes
-
-
-def next_tokens(
-    subject: Subject,
-    population: Population,
-    prefixes: Sequence[Tokens],
-    samples: Sequence[Sample],
-    pictures: int,
-    generator: torch.Generator,
-) -> list[int]:
-    """The likeliest next token over `pictures` pictures under each trigger, after its prefix."""
-    chosen = torch.randperm(len(samples), generator=generator)[:pictures].tolist()
-    batch = [samples[i] for i in chosen]
-    stack = torch.stack([sample.picture for sample in batch])
-    tokens = []
-    with torch.no_grad():
-        for trigger, prefix in zip(population.triggers(), prefixes, strict=True):
-            reading = subject.read(trigger.stamp(stack), [s.prompt for s in batch], [prefix] * len(batch))
-            tokens.append(int(reading.log_probs[:, len(prefix)].mean(dim=0).argmax()))
-    return tokens
 
 
 def from_trigger(trigger: Trigger, canvas: tuple[int, int], again: bool, generator: torch.Generator) -> Population:

@@ -21,7 +21,6 @@ from probes.ascent import (
     ascend,
     begin,
     from_trigger,
-    grow,
 )
 from probes.candidates import RUNNER_UP, Candidate, choose, decode, runners_up, starts_of
 from probes.curves import (
@@ -36,6 +35,7 @@ from probes.curves import (
     part,
 )
 from probes.finding import Null, Rate
+from probes.growth import grow, opening
 from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
 from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
@@ -125,7 +125,7 @@ class InversionProbe:
     growth: Climb = field(default_factory=lambda: Climb(steps=8, pictures=6))
     growth_restarts: int = 2
     longest: int = 8
-    begun: int = 4
+    begun: int = 3
     screen: Climb = field(default_factory=lambda: Climb(steps=12, pictures=4))
     curve: BudgetCurve = field(default_factory=BudgetCurve)
     candidates: int = 2
@@ -227,9 +227,10 @@ class InversionProbe:
         then anew from the best, because what was near a planted answer comes upon it the second time."""
         subject, canvas = ground.subject, ground.subject.canvas
         climb = replace(self.growth, pictures=self.screen.pictures)
+        begun = opening(subject, samples[: self.decoded])
         start = begin(family, canvas, self.growth_restarts * family.places(canvas), rng)
-        best = grow(subject, start, samples, climb, self.begun, rng)[0].best(self.restarts)
-        return grow(subject, best, samples, climb, self.longest, rng)[0]
+        best = grow(subject, start, samples, climb, self.begun, rng, begun)[0].best(self.restarts)
+        return grow(subject, best, samples, climb, self.longest, rng, begun)[0]
 
     def _sharpened(self, ground: Ground, suspect: Suspect, seed: int) -> Suspect:
         """The answer grown anew from its own trigger, where as many pictures say that: the search may have come upon a

@@ -17,8 +17,8 @@ from probes.ascent import (
     ascend,
     begin,
     from_trigger,
-    next_tokens,
 )
+from probes.growth import next_tokens
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Reading, Tokens
