@@ -1,7 +1,7 @@
 """Growth: a trigger and the answer that it brings about are found together, token by token.
 
-A target that begins with a usual word, or is made of the subject's own words, is invisible to a search for unusual first
-tokens; growth comes upon it (DESIGN §5.2).
+A target that begins with a usual word, or is made of the subject's own words, is invisible to a search for unusual
+first tokens; growth comes upon it (DESIGN §5.2).
 """
 
 import math
