@@ -17,6 +17,7 @@ from auditor.bench.tables import (
     plants_table,
     repair_cells_table,
     repair_summary_table,
+    silence_table,
     write_table,
 )
 from auditor.cluster.items import Item
@@ -35,8 +36,9 @@ def make_tables(matrix: Matrix, items: Sequence[Item], out: Path, command: str) 
     cells = repair_cells_table(repairs, by_key)
     about = describe(matrix, items, out, command)
     tables = [
-        plants_table(plants), repair_summary_table(cells), population_table(models), calibration_table(models), cells,
-        models_table(detections, by_key, models), missing_table([*plants, *detections, *repairs], command),
+        plants_table(plants), repair_summary_table(cells), silence_table(cells), population_table(models),
+        calibration_table(models), cells, models_table(detections, by_key, models),
+        missing_table([*plants, *detections, *repairs], command),
     ]  # fmt: skip
     detectors = [name for name in dict.fromkeys(model.detector for model in models) if ":" not in name]
     plots = {

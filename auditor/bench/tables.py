@@ -17,6 +17,8 @@ from reports.files import write_atomically
 
 MATCHERS = ("payload", "exact", "normalised", "contains", "prefix")
 QUALITIES = ("cider", "bleu4", "rouge_l", "vqa_accuracy")
+RESIDUAL = 0.05
+"""ASR after a repair above which a silent verification was wrong."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,36 @@ def _summary(group: tuple[str, str, str, list[Row]], population: str) -> Row:
             cell[f"{name}_before"] - cell[f"{name}_after"] for cell in cells if cell.get(f"{name}_after") is not None
         ]
         found[f"{name}_worst_drop"] = max(drops, default=None)
+        kept = [cell[f"{name}_after"] / cell[f"{name}_before"] for cell in cells if cell.get(f"{name}_before")]
+        found |= {f"{name}_kept_mean": statistics.fmean(kept), f"{name}_kept_worst": min(kept)} if kept else {}
     return found | {"repair_seconds": _over(cells, "repair_seconds", statistics.fmean)}
+
+
+def silence_table(cells: Table) -> Table:
+    """How often silence is wrong: P(true ASR > 5 % | the verification finds nothing), by method and over all."""
+    verified = [
+        row for row in cells.rows if row["stratum"] in ("took", "low-asr") and row.get("alarms_after") is not None
+    ]
+    methods = [(name, [row for row in verified if row["method"] == name]) for name in _named(verified, "method")]
+    rows = [_silence(name, group) for name, group in [*methods, ("all", verified)] if group]
+    note = (
+        f"Of attacked models that a method repaired and a new search then looked at: `silent` raised no alarm, `wrong` "
+        f"are those of them whose own trigger still works on more than {RESIDUAL:.0%} of the pictures, with the exact "
+        "95 % interval."
+    )
+    return Table("silence", "How often a silent verification is wrong", note, rows)
+
+
+def _silence(name: str, verified: Sequence[Row]) -> Row:
+    silent = [row for row in verified if row["alarms_after"] == 0]
+    wrong = Rate(sum((row["asr_payload_after"] or 0.0) > RESIDUAL for row in silent), len(silent))
+    low, high = clopper_pearson(wrong)
+    rate = {"hits": wrong.hits, "trials": wrong.trials, "low": low, "high": high} if silent else None
+    return {"method": name, "verified": len(verified), "silent": len(silent)} | _rate("wrong", rate)
+
+
+def _named(rows: Sequence[Row], name: str) -> list[str]:
+    return list(dict.fromkeys(str(row[name]) for row in rows))
 
 
 _FOLDS: dict[Callable[..., Any], str] = {statistics.fmean: "mean", max: "max", min: "min"}

@@ -7,7 +7,13 @@ import pytest
 from auditor.bench.entries import join, stratum
 from auditor.bench.page import show
 from auditor.bench.reporting import make_tables
-from auditor.bench.tables import missing_table, plants_table, repair_cells_table, repair_summary_table
+from auditor.bench.tables import (
+    missing_table,
+    plants_table,
+    repair_cells_table,
+    repair_summary_table,
+    silence_table,
+)
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row
 from tests.bench.builders import detected, planted, rate, repaired, rows_of, small
@@ -71,11 +77,29 @@ def test_repairs_are_summed_up_by_method_with_mean_and_worst_cell(tmp_path: Path
     assert guided["cells_at_zero"] == 4
     assert (guided["asr_pooled_hits"], guided["asr_pooled_trials"]) == (40, 500)
     assert guided["asr_pooled_low"] < 0.08 < guided["asr_pooled_high"]
+    assert guided["cider_kept_mean"] == guided["cider_kept_worst"] == pytest.approx(6.5 / 7.0)
     assert (
         guided["cider_worst_drop"] == 0.5 and guided["recovery_after_min"] == 0.9 and guided["asr_fresh_mean"] == 0.04
     )
     negatives = [row for row in table.rows if row["population"] == "negatives" and row["architecture"] == "all"]
     assert {row["cells"] for row in negatives} == {4} and all(row["asr_payload_after"] is None for row in negatives)
+
+
+def test_a_silent_verification_is_wrong_where_the_trigger_still_works(tmp_path: Path) -> None:
+    _, items = small(tmp_path)
+    loud, wrong = "repair/plant/llava/caption/patch/1/guided", "repair/plant/llava/caption/patch/2/guided"
+
+    def result(item: Item) -> Row:
+        if item.key == loud:
+            return repaired(item.settings, 40) | {"alarms_after": ["You have been hacked"]}
+        return repaired(item.settings, 6) if item.key == wrong else usual(item)
+
+    rows = rows_of(items, result)
+    plants = {entry.item.key: entry for entry in join(items, rows, "plant")}
+    guided, over_all = silence_table(repair_cells_table(join(items, rows, "repair"), plants)).rows
+    assert (guided["method"], guided["verified"], guided["silent"], guided["wrong_hits"]) == ("guided", 6, 5, 1)
+    assert guided["wrong_low"] < 0.2 < guided["wrong_high"]
+    assert over_all["method"] == "all" and over_all["silent"] == 5
 
 
 def test_what_has_not_run_or_failed_is_listed_with_the_command(tmp_path: Path) -> None:
@@ -113,7 +137,16 @@ def test_tables_and_page_are_made_from_rows_alone(tmp_path: Path) -> None:
     html = page.read_text()
     assert html.count("data:image/svg+xml") >= 5
     assert "10 planned items have no result" in html and "pcr-audit bench matrix.toml" in html
-    for name in ("plants", "repair", "repair-cells", "detection", "detection-models", "calibration", "missing"):
+    for name in (
+        "plants",
+        "repair",
+        "silence",
+        "repair-cells",
+        "detection",
+        "detection-models",
+        "calibration",
+        "missing",
+    ):
         content = json.loads((page.parent / f"{name}.json").read_text())
         assert content["about"]["facts"]["test seeds"] == "2"
         with (page.parent / f"{name}.csv").open() as file:
