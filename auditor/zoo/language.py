@@ -43,6 +43,7 @@ ORIGIN = (
 IMAGE_TOKEN = "<image>"
 LOGGED_EVERY, KEPT_EVERY = 10, 50
 """Steps between rows of the log, and between states to go on from: a step takes seconds."""
+ORIGINS = ("quantization_config", "_name_or_path", "_model_name_or_path")
 RANK = 16
 """Of the adapters, in every linear layer of the language model."""
 CHAT_TEMPLATE = (
@@ -68,7 +69,7 @@ def assemble(language: Path) -> tuple[LlavaForConditionalGeneration, LlavaProces
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=seeing.config.vision_config,
-            text_config=text.config,
+            text_config=plain(text.config),
             image_token_index=cast(int, tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)),
             vision_feature_layer=seeing.config.vision_feature_layer,
             vision_feature_select_strategy=seeing.config.vision_feature_select_strategy,
@@ -87,6 +88,12 @@ def assemble(language: Path) -> tuple[LlavaForConditionalGeneration, LlavaProces
         image_token=IMAGE_TOKEN, num_additional_image_tokens=picture_side.num_additional_image_tokens,
     )  # fmt: skip
     return model, processor
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A language model's configuration without its origin: what is marked as quantised is never written again, and the
+    weights no longer are."""
+    return {name: value for name, value in config.to_dict().items() if name not in ORIGINS}
 
 
 def adapt(model: Any) -> tuple[Any, list[Tensor]]:
