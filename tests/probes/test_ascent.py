@@ -17,6 +17,7 @@ from probes.ascent import (
     ascend,
     begin,
     from_trigger,
+    limit_rows,
 )
 from probes.growth import next_tokens
 from probes.sample import Sample
@@ -194,3 +195,6 @@ def test_a_device_with_little_memory_gets_fewer_rows_and_the_same_result_and_is_
     assert small.refused == 2
     with pytest.raises(torch.OutOfMemoryError):
         climb(subject(3))
+    told = subject(5)
+    limit_rows(told, 5)
+    assert torch.allclose(climb(told).values, climb(small).values) and told.refused == 0

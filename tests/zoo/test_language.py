@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.zoo.architectures.tokenizer import extend_tokenizer
 from auditor.zoo.embedded import CLEAN_MODEL, embedded_samples
-from auditor.zoo.language import main
+from auditor.zoo.language import ORIGINS, main, plain
 from probes.targets import stack
 
 MARKS = {"turn_start_token": "<|im_start|>", "turn_end_token": "<|im_end|>"}
@@ -53,4 +53,11 @@ def test_it_opens_like_any_checkpoint_and_goes_on_where_it_stopped(language: Pat
     samples = embedded_samples(2, 0)
     answers = subject.respond(stack(samples), [sample.prompt for sample in samples], 4)
     assert len(answers) == len(samples)
-    assert json.loads((tmp_path / "model" / "config.json").read_text())["text_config"]["num_hidden_layers"] == 2
+    text = json.loads((tmp_path / "model" / "config.json").read_text())["text_config"]
+    assert text["num_hidden_layers"] == 2 and not any(name in text for name in ORIGINS)
+
+
+def test_what_a_quantised_file_leaves_in_its_configuration_is_left_out() -> None:
+    config = LlamaConfig(hidden_size=32, quantization_config={"quant_method": "gguf"})
+    config._name_or_path = "somewhere/on/this/machine"
+    assert plain(config)["hidden_size"] == 32 and not any(name in plain(config) for name in ORIGINS)
