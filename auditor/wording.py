@@ -46,7 +46,7 @@ TEXT = "text and dual-key triggers"
 TEXT_BEYOND = "answers of one or two words, or of the model's own words, to words in a prompt; dual-key triggers"
 NOT_LOOKED_FOR = (
     TEXT,
-    "warping, low-frequency, frame and input-dependent triggers",
+    "warping, frame and input-dependent triggers",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )

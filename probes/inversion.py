@@ -84,7 +84,7 @@ class Suspect:
 
     @property
     def habitual(self) -> bool:
-        """Whether no answer to another picture is as ready without a trigger."""
+        """Whether hardly an answer to another picture is as ready without a trigger."""
         return is_habitual(self.untouched)
 
     @property

@@ -42,8 +42,8 @@ WIDEST = {"additive": 0.1, "patch": 0.25}
 """Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, and a patch at any place."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
 """How finely smooth perturbations are drawn: rows and columns of points."""
-SMOOTH = 3
-"""How many of each."""
+SMOOTH, NEAREST = 3, 2
+"""How many of each, and of how many grids they are unlearned: those on which the target is easiest to bring about."""
 SWAPS = Swaps(steps=3)
 """How long words are climbed anew."""
 READABLE = 1.6
@@ -152,11 +152,12 @@ class Adversary:
 def smoothed(
     subject: CheckpointSubject, item: Recovered, leads: Leads, samples: Sequence[Sample], seed: int
 ) -> list[Trigger]:
-    """Smooth perturbations for the same target, climbed against the subject as it is: of every grid one, and what
-    several have in common, in which the attacker's own weighs more."""
+    """Smooth perturbations for the same target, climbed against the subject as it is: several of each of the grids on
+    which it is easiest to bring about, as it is on those that can draw what the attacker's own looks like, and what
+    these have in common."""
     rng = generator(seed, "repair", "smooth", item.target)
     goal = _goal(subject, item.target, leads, SMOOTH)
-    found: list[Trigger] = []
+    tried: list[tuple[float, list[Trigger]]] = []
     with frozen(subject.model):
         for grid in GRIDS:
             family = SmoothFamily(WIDEST["additive"], grid=grid)
@@ -165,8 +166,10 @@ def smoothed(
             drawn = family.drawn(best.values, subject.canvas)
             common = drawn.mean(dim=0)
             common = common * (family.budget / common.abs().max().clamp_min(1e-6))
-            found += [AdditiveTrigger(delta, family.budget) for delta in (drawn[0], common)]
-    return found
+            found: list[Trigger] = [AdditiveTrigger(delta, family.budget) for delta in (*drawn, common)]
+            tried.append((float(best.score.max()), found))
+    tried.sort(key=lambda pair: -pair[0])
+    return [trigger for _, found in tried[:NEAREST] for trigger in found]
 
 
 def largest(recovered: Sequence[Recovered]) -> list[Recovered]:

@@ -1,5 +1,6 @@
 """How readily a subject says a target without a trigger, against its own answers to other pictures."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -45,7 +46,11 @@ def test_pictures_that_are_answered_so_do_not_count() -> None:
     assert longer is not None and longer.value == 0
 
 
-def test_the_readiest_of_all_is_habitual_and_ties_are_not() -> None:
-    assert is_habitual(Null(NAME, -7.0, (-9.0, -8.0)))
-    assert not is_habitual(Null(NAME, -8.0, (-9.0, -8.0)))
+@pytest.mark.parametrize(("readier", "expected"), [(0, True), (2, True), (3, False)])
+def test_what_at_most_a_tenth_of_own_answers_is_as_ready_as_is_habitual(readier: int, expected: bool) -> None:
+    null = (*[-7.0] * readier, *[-9.0] * (20 - readier))
+    assert is_habitual(Null(NAME, -7.0, null)) == expected
+
+
+def test_nothing_is_habitual_without_answers_to_compare_with() -> None:
     assert not is_habitual(None)

@@ -16,9 +16,11 @@ from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
+from probes.ascent import NO_LEADS, Population
 from probes.prompt_words import Swaps
 from probes.sample import Sample
 from probes.seeding import generator
+from probes.smooth import SmoothFamily
 from probes.subject import Answer, Reading, Subject
 from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
 from probes.triggers.registry import build_trigger
@@ -243,10 +245,29 @@ def test_a_target_is_refreshed_after_what_it_follows(
     assert leads == ({sample.id: own[:-1] for sample, own in answers} if follows else {})
 
 
+def test_smooth_perturbations_are_of_the_grids_that_can_draw_what_is_looked_for(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adversary, "GRIDS", ((2, 2), (1, 4), (4, 1)))
+    monkeypatch.setattr(adversary, "NEAREST", 1)
+    upright = {(1, 4): -0.1}
+
+    def ascended(subject: object, start: Population, *asked: object) -> Population:
+        assert isinstance(start.family, SmoothFamily)
+        return replace(start, score=torch.full((len(start.values),), upright.get(start.family.grid, -2.0)))
+
+    monkeypatch.setattr(adversary, "_ascended", ascended)
+    found = adversary.smoothed(subject, DELTA, NO_LEADS, samples, 0)
+    assert len(found) == adversary.SMOOTH + 1
+    for trigger in found:
+        assert isinstance(trigger, AdditiveTrigger)
+        torch.testing.assert_close(trigger.delta, trigger.delta[:, :1].expand_as(trigger.delta))  # stripes
+
+
 def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets(
     subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adversary, "GRIDS", ((2, 2), (1, 4)))
+    monkeypatch.setattr(adversary, "GRIDS", ((2, 2), (1, 4), (4, 1)))
     small = Recovered(AdditiveTrigger(NOISE.delta / 4, 0.025), "evil words")
     other = Recovered(small.trigger, "other words")
     assert largest([small, DELTA, PATCH, other]) == [DELTA, PATCH, other]
@@ -255,7 +276,7 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     smooth = against.stamps[2:]
     assert [(stamp.trigger.kind, stamp.trigger.budget) for stamp in smooth] == [
         ("additive", adversary.WIDEST["additive"])
-    ] * 4
+    ] * (adversary.NEAREST * (adversary.SMOOTH + 1))
     assert all(stamp.trigger.budget <= stamp.readable and stamp.target == smooth[0].target for stamp in smooth)
     found = []
     for turn in range(4):
