@@ -148,8 +148,9 @@ def test_the_matrix_of_a_real_language_model_plants_first_and_scans_all() -> Non
     assert matrix.architectures == ("smollm2",) and len(matrix.attacks) == len(matrix.negatives) == 4
     kinds = [item.settings["kind"] for item in items]
     assert kinds[:4] == ["plant"] * 4 and kinds.count("plant") == kinds.count("detect") == 8
-    training = items[0].settings["spec"]["training"]
-    assert training["lora_rank"] == 16 and "vision" not in training["parts"]
+    training = {item.settings["name"]: item.settings["spec"]["training"] for item in items}
+    assert {each["lora_rank"] for each in training.values()} == {16}
+    assert {name for name, each in training.items() if "vision" in each["parts"]} == {"blended-fixed", "sig-refusal"}
 
 
 def test_a_base_is_found_where_its_recipe_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
