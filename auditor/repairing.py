@@ -123,7 +123,9 @@ def _train(
     steps = request.schedule.steps
 
     def tick(step: int, parts: Mapping[str, float]) -> None:
-        progress("repair " + " ".join(f"{name} {value:.3f}" for name, value in parts.items()), step / steps)
+        again, done = divmod(step - 1, steps)
+        what = "repair, harder," if again else "repair"
+        progress(" ".join([what, *(f"{name} {value:.3f}" for name, value in parts.items())]), (done + 1) / steps)
 
     base = None
     if request.base is not None and request.method.needs_base:

@@ -12,7 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from auditor.case import Case, Options, describe_environment, describe_versions, open_case, read_samples
 from auditor.checkpoint.families import build_door
+from auditor.checkpoint.families.aligned import align_products
 from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.opening import DTYPES, Opened, count_visual_tokens
@@ -47,7 +48,7 @@ from reports.record import Competence
 
 LONGEST, REPAIRED = 12, 24
 """Tokens after which an answer of a random model is made to end, and the samples of a repair, of which all do."""
-ROWS = (8, 16, 32, 64)
+ROWS = (8, 16, 32)
 """Pictures that are tried in one forward."""
 SIDE = 8192
 """Of the square matrices by which the device's own rate is measured."""
@@ -143,6 +144,7 @@ def build(geometry: Geometry, name: str, options: Options) -> Case:
             geometry.config(tokenizer), dtype=DTYPES[options.dtype], attn_implementation="sdpa"
         )
     pack_attention(model)
+    align_products(model)
     door = build_door(processor.image_processor, model.config)
     tokens = count_visual_tokens(model, door)
     image = int(model.config.image_token_id)
@@ -270,20 +272,21 @@ class Bench:
             found.append(row)
         return found
 
-    def search(self, profile: str) -> dict[str, Any]:
-        """A whole search, its work as it was forecast and as it was."""
+    def search(self, profile: str, longest: float) -> dict[str, Any]:
+        """A search, broken off after so many seconds: its work as it was forecast and as it was until then."""
         told = forecast(self.case, PROFILES[profile], 0)
-        counted = Counted(self.subject)
+        counted = Counted(self.subject, longest)
         result: dict[str, Any] = {"profile": profile, "forecast": told.as_dict()}
         with self.clock.memory(result), frozen(self.subject.model):
             began = time.perf_counter()
-            searched = invert(
-                counted, PROFILES[profile], self.case.parts.search, self.case.parts.held_out, 0, counted.note
-            )
+            with suppress(Enough):
+                searched = invert(
+                    counted, PROFILES[profile], self.case.parts.search, self.case.parts.held_out, 0, counted.note
+                )
+                result["candidates"] = len(searched.candidates)
             self.clock.wait()
             result["seconds"] = round(time.perf_counter() - began, 1)
-        result |= {"work": asdict(counted.work), "phases": counted.phases, "candidates": len(searched.candidates)}
-        return result
+        return {**result, "whole": "candidates" in result, "work": asdict(counted.work), "phases": counted.phases}
 
     def repair(self, steps: int, turns: int, rank: int = 16) -> dict[str, Any]:
         """Steps of a guided repair with low-rank adapters; the first one is not timed."""
@@ -295,14 +298,14 @@ class Bench:
         def watch(step: int, parts: dict[str, float]) -> None:
             self.clock.wait()
             marks.append(time.perf_counter())
+            if step == steps:
+                raise Enough  # what follows is a scan's work, measured above
 
         schedule = Schedule(steps=steps, turns=turns, refresh=0, copies=0, lora_rank=rank)
         result: dict[str, Any] = {"lora_rank": rank, "batch": schedule.batch, "turns": turns}
         samples = self.case.parts.repair[:REPAIRED]
-        with self.clock.memory(result):
-            began = time.perf_counter()
+        with self.clock.memory(result), suppress(Enough):
             repair(self.subject, Guided(), schedule, samples, [Recovered(trigger, target)], 0, Aside(progress=watch))
-            result["whole_seconds"] = round(time.perf_counter() - began, 1)
         taken = sorted(b - a for a, b in pairwise(marks))
         rows = schedule.batch * 2 + schedule.batch // 2  # clean, stamped, and every second one seen through a view
         length = len(self.subject.writer.prompt_tokens(samples[0].prompt)) + len(self.goal)
@@ -314,11 +317,16 @@ class Bench:
         return result
 
 
-class Counted:
-    """A subject that keeps count of what it is asked; the rest is the subject's own."""
+class Enough(Exception):
+    """Enough has been timed."""
 
-    def __init__(self, subject: Any) -> None:
+
+class Counted:
+    """A subject that keeps count of what it is asked, for so many seconds; the rest is the subject's own."""
+
+    def __init__(self, subject: Any, longest: float) -> None:
         self.subject = subject
+        self.longest = longest
         self.work = Work()
         self.phases: list[tuple[str, float]] = []
         self._began = time.perf_counter()
@@ -330,6 +338,8 @@ class Counted:
         self.phases.append((what, round(time.perf_counter() - self._began, 1)))
 
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Any:
+        if time.perf_counter() - self._began > self.longest:
+            raise Enough
         if pictures.requires_grad:
             self.work.gradients += len(prompts)
         else:
@@ -347,6 +357,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
     parser.add_argument("--search", action="store_true", help="a whole search with the profile quick as well")
+    parser.add_argument("--longest", type=float, default=3600, help="seconds after which the search is broken off")
     parser.add_argument("--repair", type=int, default=6, help="steps of a repair with adapters; 0: none")
     parser.add_argument("--turns", type=int, default=3, help="how often a batch of the repair is divided")
     parser.add_argument("--out", type=Path, required=True)
@@ -375,10 +386,10 @@ def main() -> None:
     with frozen(bench.subject.model):
         keep("views", bench.views())
         keep("inversion", bench.inversion())
-    if chosen.search:
-        keep("search", bench.search("quick"))
     if chosen.repair:
         keep("repair", bench.repair(chosen.repair, chosen.turns))
+    if chosen.search:
+        keep("search", bench.search("quick", chosen.longest))
 
 
 if __name__ == "__main__":

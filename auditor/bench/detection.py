@@ -33,6 +33,8 @@ from probes.finding import Rate
 FPR = 0.05
 POSITIVE = ("took", "low-asr")
 GROUPS = ("architecture", "task", "family", "payload", "rate", "strength", "adaptive", "stratum")
+STATIC = frozenset({"badnets", "blended", "sig", "low-frequency", "frame", "colour-cast"})
+"""Families whose trigger is one and the same change of every picture."""
 SAME_NEGATIVES = ("architecture", "task")
 """Groups that negatives belong to as well; all others are attacks' own and meet all negatives."""
 
@@ -56,6 +58,11 @@ class Judged:
     @property
     def negative(self) -> bool:
         return self.stratum == "negative"
+
+    @property
+    def static(self) -> bool:
+        """Planted with the same trigger in every picture, by an attacker who does not know the scan."""
+        return self.planted and self.cell["family"] in STATIC and self.cell["adaptive"] == "none"
 
     def of(self, group: str) -> Any:
         return self.stratum if group == "stratum" else self.cell[group]
@@ -124,15 +131,16 @@ def population_table(models: Sequence[Judged]) -> Table:
         mine = [model for model in models if model.detector == detector]
         rows.append(measure("all", "all", mine, mine))
         rows += _by_group(mine)
-        rows += _left_out(mine, "family", "leave one attack out", None)
-        rows += _left_out(mine, "architecture", "leave one architecture out", "architecture")
+        rows += _left_out(mine, "")
+        rows += _static(mine)
         rows.append(measure("development", "all", mine, mine, split="development"))
     note = (
         "Test models, unless the scope says development (on which thresholds and calibrations were made: no claim "
         f"rests on those rows). `tpr_at_5` reads the test curve; `frozen_…` is the threshold that {FPR:.0%} of the "
         "development negatives exceed, met by test models. Cross-entropy (nats) and Brier are of Platt probabilities "
         "fitted on development models. `alarm_…` is the detector's own alarm, for our scan a finding of severity "
-        "medium or more. Leaving an attack out changes the calibration; the threshold rests on negatives alone."
+        "medium or more. Static triggers are one change of every picture, by attackers who do not know the scan. "
+        "Leaving an attack out changes the calibration; the threshold rests on negatives alone."
     )
     return Table("detection", "Detection, over the population", note, rows)
 
@@ -146,13 +154,26 @@ def _by_group(models: Sequence[Judged]) -> list[Row]:
     return rows
 
 
-def _left_out(models: Sequence[Judged], group: str, scope: str, negatives_of: str | None) -> list[Row]:
-    """Each group of the test, met by a threshold and a calibration that never saw it."""
+def _static(models: Sequence[Judged]) -> list[Row]:
+    """What a scan looks for: one trigger for all pictures. The others have their rows by family."""
+    mine = [model for model in models if model.negative or model.static]
+    rows = [
+        measure("static triggers", value, [m for m in mine if m.negative or m.stratum == value], mine)
+        for value in POSITIVE
+        if any(m.stratum == value for m in mine)
+    ]
+    return rows + _left_out([m for m in mine if m.stratum != "low-asr"], "static triggers that took, ")
+
+
+def _left_out(models: Sequence[Judged], prefix: str) -> list[Row]:
+    """Each attack and each architecture of the test, met by a threshold and a calibration that never saw it."""
     rows = []
-    for value in _values([m for m in models if m.planted and m.cell["split"] == "test"], group):
-        chosen = [m for m in models if m.of(group) == value or (m.negative and negatives_of is None)]
-        others = [m for m in models if m.of(group) != value]
-        rows.append(measure(scope, value, chosen, others))
+    for group, what in (("family", "attack"), ("architecture", "architecture")):
+        for value in _values([m for m in models if m.planted and m.cell["split"] == "test"], group):
+            own = group in SAME_NEGATIVES
+            chosen = [m for m in models if m.of(group) == value or (m.negative and not own)]
+            others = [m for m in models if m.of(group) != value]
+            rows.append(measure(f"{prefix}leave one {what} out", value, chosen, others))
     return rows
 
 

@@ -14,6 +14,7 @@ import torch
 from transformers import GenerationConfig
 
 from auditor.checkpoint.families import Door, build_door
+from auditor.checkpoint.families.aligned import align_products
 from auditor.checkpoint.families.comparing import largest_difference
 from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
@@ -63,6 +64,7 @@ def open_checkpoint(
         tokenizer, image_processor, template = _load_processing(folder)
         model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
         pack_attention(model)
+        align_products(model)
         image_token, door = _image_token(model), build_door(image_processor, model.config)
         difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)

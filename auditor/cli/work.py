@@ -28,7 +28,7 @@ from probes.inversion import PROFILES
 from reports.record import AuditRecord, Measure, canonical_bytes, load_record
 from reports.writing import DEFAULT, present, write_formats
 
-STEPS_FOR_WORDS = 3 * Schedule.steps
+STEPS_FOR_WORDS = 2 * Schedule.steps
 """Of a repair where a finding's trigger is words, unless the user names a number."""
 
 

@@ -29,7 +29,7 @@ from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.smooth import SmoothFamily
-from probes.targets import answers_under, stack
+from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, Trigger, apply
 from probes.triggers.word import WordTrigger
@@ -50,11 +50,13 @@ READABLE = 1.6
 """How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
 ASKED = 16
 """Samples on which it is seen whether a target follows the subject's own answers."""
+LISTENED = 64
+"""Samples that show what the subject says when nothing is planted in the picture."""
 
 
 @dataclass(frozen=True)
 class Recovered:
-    """A trigger that the scan recovered, with the answer it gives; or one that was climbed since."""
+    """A trigger with the answer it gives: `recovered` by a scan, or climbed since, or made up."""
 
     trigger: Trigger
     target: str
@@ -286,15 +288,15 @@ def own_answers(material: Material) -> Leads:
 def make_triggers(
     subject: CheckpointSubject, samples: Sequence[Sample], seed: int, count: int = 2, steps: int = 60
 ) -> list[Recovered]:
-    """Decoys for a repair without a finding: additive triggers for answers that the subject gives to other pictures."""
+    """Decoys for a repair without a finding: additive triggers for sentences that the subject never says. What it does
+    say is brought about by painting it into the picture, and to see through that is not to be learned."""
     rng = generator(seed, "repair", "decoys")
-    asked = samples[: subject.batch_size]
-    answers = subject.respond(stack(asked), [sample.prompt for sample in asked])
-    texts = list(dict.fromkeys(answer.text for answer in answers if answer.ended and answer.text))[-count:]
     with frozen(subject.model):
-        starts = [(text, begin(AdditiveFamily(0.1), subject.canvas, 1, rng)) for text in texts]
+        habits = learn_habits(subject, samples[:LISTENED], rng)
+        targets = make_decoys(subject, (), habits, 0, count, rng)
+        starts = [(target.text, begin(AdditiveFamily(0.1), subject.canvas, 1, rng)) for target in targets]
         return [
-            Recovered(trigger, text)
+            Recovered(trigger, text, recovered=False)
             for text, start in starts
             for trigger in climbed(subject, start, text, NO_LEADS, samples, steps, rng)
         ]

@@ -16,7 +16,7 @@ from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
-from auditor.repair.retreat import Step, retreat, snapshot
+from auditor.repair.retreat import DEAD, Step, measure, retreat, snapshot
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
@@ -26,12 +26,14 @@ CHOSEN_BY = 0.3
 """Share of the repair's samples that are not learned from: they choose how far to go back."""
 ENTROPY_FROM = 64
 """Samples from which hardening takes the entropy that its answers may not fall far below."""
-RATE, WIDTH = 4e-4, 128
+RATE, WIDTH = 1.5e-4, 128
 """The learning rate at that width of a language model: it falls as the width grows (Yang et al. 2022, Adam)."""
-ADAPTED = 10.0
+ADAPTED = 27.0
 """How many times as high it is for adapters."""
 HIGHEST = 1e-3
 """The most that is chosen, however narrow the model."""
+LAPS = (1.0, 2.0)
+"""How hard the steps are gone through, in learning rates, the first time and where a trigger still works after it."""
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -48,11 +50,11 @@ class Schedule:
     together; `precision` no or bf16 is that of the arithmetic, and `checkpointing` spends time to save memory.
     """
 
-    steps: int = 120
+    steps: int = 240
     copies: int = 2
     batch: int = 12
     rate: float | None = None
-    refresh: int = 12
+    refresh: int = 24
     refresh_steps: int = 12
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
@@ -146,7 +148,12 @@ def _unlearn(
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
-    losses = _train(subject, method, schedule, learned, adversary, seed, aside)
+
+    def lives() -> bool:
+        attacks = adversary.attacks(chosen_by)
+        return measure(subject, 1.0, chosen_by.samples, chosen_by.own, attacks, seed).alive > DEAD
+
+    losses = _train(subject, method, schedule, learned, adversary, seed, aside, lives)
     if helps():
         return losses, ()
     return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed)
@@ -225,8 +232,10 @@ def _train(
     adversary: Adversary | None,
     seed: int,
     aside: Aside,
+    lives: Callable[[], bool] = lambda: False,
 ) -> Losses:
-    """The loop from top to bottom; returns its losses. Where triggers are unlearned, there is an adversary."""
+    """The loop from top to bottom, a second and harder time where the backdoor then still lives; returns its losses.
+    Where triggers are unlearned, there is an adversary."""
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         rate = rate_for(subject, schedule)
         optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
@@ -235,30 +244,39 @@ def _train(
         state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
         if adversary is not None:
             adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
-        while state.step < schedule.steps:
-            step = state.step
-            news: dict[str, float] = {}
-            if adversary is not None and schedule.refresh and step % schedule.refresh == schedule.refresh - 1:
-                news["asr"] = adversary.alive
-                adversary.refresh(step // schedule.refresh)
-                adversary.climbed = crew.agree(adversary.climbed)
-            stamps = adversary.stamps if adversary is not None else ()
-            lesson = draw(material, stamps, size, seed, step, subject.device)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * _share(step, schedule.steps)
-            optimiser.zero_grad(set_to_none=True)
-            parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            state.step += 1
-            state.climbed = adversary.climbed if adversary is not None else []
-            state.losses.append((step + 1, parts))
-            if aside.keeper is not None and not helps():
-                aside.keeper.keep(state, parameters, optimiser, last=state.step == schedule.steps)
-            crew.note(step + 1, {**parts, **news})
-            aside.progress(step + 1, {**parts, **news})
+        for lap, times in enumerate(LAPS):
+            end = schedule.steps * (lap + 1)
+            if lap and state.step == schedule.steps * lap and not crew.agree([lives()])[0]:
+                break
+            while state.step < end:
+                step = state.step
+                news = _refreshed(adversary, -(-schedule.refresh // (lap + 1)), step, crew)
+                lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * times * _share(step % schedule.steps, schedule.steps)
+                optimiser.zero_grad(set_to_none=True)
+                parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimiser.step()
+                state.step += 1
+                state.climbed = adversary.climbed if adversary is not None else []
+                state.losses.append((step + 1, parts))
+                if aside.keeper is not None and not helps():
+                    aside.keeper.keep(state, parameters, optimiser, last=state.step == end)
+                crew.note(step + 1, {**parts, **news})
+                aside.progress(step + 1, {**parts, **news})
         crew.finish()
     return tuple(state.losses)
+
+
+def _refreshed(adversary: Adversary | None, every: int, step: int, crew: Crew) -> dict[str, float]:
+    """Climbs triggers anew where it is time to; returns how many answers the recovered ones still bring about."""
+    if adversary is None or not every or step % every != every - 1:
+        return {}
+    news = {"asr": adversary.alive}
+    adversary.refresh(step // every)
+    adversary.climbed = crew.agree(adversary.climbed)
+    return news
 
 
 def batch_size(schedule: Schedule, samples: int, processes: int) -> int:

@@ -87,6 +87,23 @@ def test_what_is_left_out_taught_nothing() -> None:
     assert architecture["negatives"] == 20  # its own, not those of the other architectures
 
 
+def test_static_triggers_have_rows_of_their_own_without_others_and_adaptive_attackers() -> None:
+    models = [
+        *population(),
+        *(model("test", "took", -5.0, 200 + n, family="dual-key") for n in range(6)),
+        *(model("test", "took", -5.0, 300 + n, adaptive="placebos") for n in range(6)),
+        *(model("test", "low-asr", 1.0, 400 + n) for n in range(4)),
+    ]
+    rows = population_table(models).rows
+    static = {row["group"]: row for row in rows if row["scope"] == "static triggers"}
+    assert {value: (row["planted"], row["negatives"]) for value, row in static.items()} == {
+        "took": (20, 40), "low-asr": (4, 40),
+    }  # fmt: skip
+    assert static["took"]["auc"] > next(row["auc"] for row in rows if row["scope"] == "all")
+    left = [row for row in rows if row["scope"] == "static triggers that took, leave one attack out"]
+    assert {row["group"]: row["planted"] for row in left} == {"badnets": 10, "sig": 10}
+
+
 def test_plants_that_did_not_take_count_nowhere() -> None:
     models = population()
     bare = [m for m in models if m.stratum != "did not take"]

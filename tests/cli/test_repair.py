@@ -80,7 +80,7 @@ def test_options_that_cannot_be_are_refused(
     assert not (scanned / "repaired").exists()
 
 
-@pytest.mark.parametrize(("kind", "steps", "learned"), [("word", None, 360), ("word", 5, 5), ("patch", None, 120)])
+@pytest.mark.parametrize(("kind", "steps", "learned"), [("word", None, 480), ("word", 5, 5), ("patch", None, 240)])
 def test_words_are_unlearned_in_more_steps_unless_the_user_says_otherwise(
     kind: str, steps: int | None, learned: int, tmp_path: Path
 ) -> None:

@@ -74,16 +74,18 @@ def run_script(launcher: list[str], out: Path) -> tuple[int, Losses]:
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-@pytest.mark.parametrize("stopped_after", [1, 3])
+@pytest.mark.parametrize(("stopped_after", "lives"), [(1, False), (3, False), (4, True), (6, True)])
 def test_a_repair_that_was_broken_off_ends_with_the_weights_of_an_unbroken_one(
     subject: CheckpointSubject,
     samples: list[Sample],
     tmp_path: Path,
     rank: int,
     stopped_after: int,
+    lives: bool,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("auditor.repair.keeping.COSTS", 0.0)  # kept after every step, whatever that costs
+    monkeypatch.setattr("auditor.repair.loop.DEAD", -1.0 if lives else 1.0)
     schedule = Schedule(steps=4, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3, lora_rank=rank)
     unbroken, broken, resumed = twin(subject), twin(subject), twin(subject)
     torch.manual_seed(3)
@@ -100,7 +102,7 @@ def test_a_repair_that_was_broken_off_ends_with_the_weights_of_an_unbroken_one(
     steps: list[int] = []
     again = Keeper(tmp_path / "state.safetensors", "the same", least_seconds=0)
     found = learned(resumed, samples, schedule, Guided(), Aside(lambda step, parts: steps.append(step), again))
-    assert steps == list(range(stopped_after + 1, 5))
+    assert steps == list(range(stopped_after + 1, 9 if lives else 5))
     assert found == expected
     for name, weight in unbroken.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name

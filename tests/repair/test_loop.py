@@ -125,7 +125,7 @@ def test_weights_in_16_bits_are_trained_through_adapters_alone(
 
 @pytest.mark.parametrize(
     ("width", "rank", "rate"),
-    [(128, 0, 4e-4), (4096, 0, 1.25e-5), (4096, 8, 1.25e-4), (64, 0, 8e-4), (32, 0, 1e-3), (128, 8, 1e-3)],
+    [(128, 0, 1.5e-4), (4096, 0, 4.6875e-6), (4096, 8, 1.265625e-4), (64, 0, 3e-4), (8, 0, 1e-3), (128, 8, 1e-3)],
 )
 def test_the_learning_rate_falls_with_the_width_unless_one_is_named(
     subject: CheckpointSubject, width: int, rank: int, rate: float, monkeypatch: pytest.MonkeyPatch
@@ -133,6 +133,25 @@ def test_the_learning_rate_falls_with_the_width_unless_one_is_named(
     monkeypatch.setattr(subject.model.config.get_text_config(), "hidden_size", width)
     assert rate_for(subject, Schedule(lora_rank=rank)) == pytest.approx(rate)
     assert rate_for(subject, Schedule(lora_rank=rank, rate=0.25)) == 0.25
+
+
+@pytest.mark.parametrize(("dead", "expected"), [(1.0, [1e-3]), (-1.0, [1e-3, 2e-3])])
+def test_what_still_lives_after_the_steps_is_unlearned_once_more_and_harder(
+    subject: CheckpointSubject,
+    samples: list[Sample],
+    dead: float,
+    expected: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rates: list[float] = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr("auditor.repair.loop.DEAD", dead)
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
+    )
+    done = run(subject, Guided(), Schedule(steps=1, copies=1, batch=3, refresh=0, rate=1e-3), samples)
+    assert rates == pytest.approx(expected)
+    assert done.steps == len(done.losses) == len(expected)
 
 
 def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
