@@ -2,7 +2,8 @@
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
 the backdoor dies long before the end, so the point with most right answers, clean and stamped ones alike, is taken
-among those where no trigger works. It is chosen on clean samples that the loop has not trained on.
+among those where no trigger works. It is chosen on clean samples that the loop has not trained on. Where all triggers
+are made up, nothing is known to be planted, and clean answers alone decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,16 +66,22 @@ def retreat(
     seed: int,
 ) -> tuple[Step, ...]:
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
-    repaired = snapshot(subject.model)
+    repaired, made_up = snapshot(subject.model), not planted(attacks)
     steps: list[Step] = []
     for share in SHARES:
         _mix(subject.model, given, repaired, share)
         steps.append(measure(subject, share, samples, own, attacks, seed))
-        if steps[-1].alive > DEAD or steps[-1].restored < FAR * max(step.restored for step in steps):
+        far = steps[-1].restored < FAR * max(step.restored for step in steps)
+        if (steps[-1].alive > DEAD or far) and not made_up:
             break  # less of the repair leaves more of the backdoor
-    best = _choose(steps)
+    best = _choose(steps, made_up)
     _mix(subject.model, given, repaired, best.share)
     return (best, *(step for step in steps if step is not best))
+
+
+def planted(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:
+    """Whether a scan recovered any of the triggers."""
+    return any(item.recovered for item, _ in attacks)
 
 
 def measure(
@@ -102,10 +109,10 @@ def measure(
     return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits, asked)
 
 
-def _choose(steps: Sequence[Step]) -> Step:
-    """Among the points where no trigger works the one with most right answers, clean and stamped ones alike; the
-    shorter way where that is the same, the whole where triggers work everywhere."""
-    dead = [step for step in steps if step.alive <= DEAD] or [max(steps, key=lambda step: step.share)]
+def _choose(steps: Sequence[Step], made_up: bool) -> Step:
+    """Among the points where no trigger works, or all where they are made up, the one with most right answers, clean
+    and stamped ones alike; the shorter way where that is the same, the whole where triggers work everywhere."""
+    dead = [step for step in steps if step.alive <= DEAD or made_up] or [max(steps, key=lambda step: step.share)]
     return max(dead, key=lambda step: (round(step.kept + step.restored, 6), -step.share))
 
 

@@ -24,7 +24,20 @@ from probes.triggers import Trigger
     ],
 )
 def test_the_point_with_most_right_answers_while_no_trigger_works_is_taken(steps: list[Step], share: float) -> None:
-    assert _choose(steps).share == share
+    assert _choose(steps, made_up=False).share == share
+
+
+@pytest.mark.parametrize(("recovered", "path"), [(True, [1.0]), (False, [0.5, 1.0])])
+def test_what_a_made_up_trigger_brings_about_does_not_end_the_way_back(
+    subject: CheckpointSubject, samples: list[Sample], recovered: bool, path: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    points = iter([Step(1.0, 0.95, 0.0, 190, 200), Step(0.5, 0.99, 0.0, 200, 200)])
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.5))
+    monkeypatch.setattr("auditor.repair.retreat.measure", lambda *about: next(points))
+    attacks = [(Recovered(true_trigger(), PAYLOAD, recovered), {})]
+    given = snapshot(subject.model)
+    assert [step.share for step in retreat(subject, given, samples[:2], [(5,), (6,)], attacks, 0)] == path
 
 
 def test_the_ends_of_the_path_are_the_given_and_the_repaired_weights(subject: CheckpointSubject) -> None:
