@@ -300,7 +300,11 @@ def _unexpected(error: Exception) -> int:
         raise error
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported for commands that need no model
         typer.echo(f"error: the device has too little memory for this model\n  got: {error}", err=True)
-        typer.echo("  what to do: --dtype bfloat16, or a device with more memory; see `pcr-audit plan`", err=True)
+        typer.echo(
+            "  what to do: --dtype bfloat16, or a device with more memory; see `pcr-audit plan`. A repair needs less",
+            err=True,
+        )
+        typer.echo("  with --lora-rank 8, with --accumulate 6 and with --gradient-checkpointing", err=True)
         return AuditError.exit_code
     typer.echo(f"internal error: {type(error).__name__}: {error}", err=True)
     typer.echo("  what to do: set PCR_AUDIT_DEBUG=1 to see where, and report it", err=True)
