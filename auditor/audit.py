@@ -53,9 +53,10 @@ from auditor.wording import (
     scope,
 )
 from probes.finding import Rate
-from probes.inversion import PROFILES, Searched
+from probes.inversion import PROFILES
 from probes.sample import Sample
 from probes.seeding import derive_seed
+from probes.suspects import Searched
 from reports.record import AuditRecord, BeforeAfter, DataInfo, RecordedFinding, Scores, load_record, save_record
 from reports.repair import RepairRound
 

@@ -13,10 +13,11 @@ from auditor.certification.verdict import severity_of
 from auditor.evaluation.scoring import as_rate
 from auditor.runs import save_trigger
 from probes.finding import Finding, Null
-from probes.inversion import Suspect
 from probes.sample import Sample
+from probes.suspects import Suspect
 from probes.text import normalise, similarity
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
 from reports.record import RecordedFinding, Statistic, TriggerInfo
 
@@ -120,7 +121,8 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
 
 
 def _describe(trigger: Trigger, pictures: dict[str, str], budget: float | None) -> TriggerInfo:
-    text = trigger.word if isinstance(trigger, WordTrigger) else None
+    words = trigger.word if isinstance(trigger, DualKeyTrigger) else trigger
+    text = words.word if isinstance(words, WordTrigger) else None
     return TriggerInfo(kind=trigger.kind, path=pictures.get("trigger"), budget=budget, text=text)
 
 
@@ -143,7 +145,9 @@ def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | N
 
 def show_trigger(trigger: Trigger, sample: Sample | None = None) -> Tensor:
     """(3, h, w) in [0, 1]: a patch as it is, a perturbation amplified around mid grey, and what any other trigger does
-    to the sample, or to a grey picture where there is none."""
+    to the sample, or to a grey picture where there is none; of one with a word beside it the picture's part."""
+    if isinstance(trigger, DualKeyTrigger):
+        return show_trigger(trigger.picture, sample)
     if isinstance(trigger, PatchTrigger):
         return trigger.pattern
     if isinstance(trigger, AdditiveTrigger):

@@ -8,10 +8,11 @@ from auditor.evidence import Shown, from_suspect, is_variant
 from probes.confirmation import confirm
 from probes.finding import Rate
 from probes.invariance import InvarianceProbe, screen_findings
-from probes.inversion import InversionProbe, Searched
+from probes.inversion import InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from probes.subject import Answer, Subject
+from probes.suspects import Searched
 from probes.targets import Target, answers_under
 from probes.text import says
 

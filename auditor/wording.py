@@ -10,9 +10,11 @@ from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import Answers, Attack
 from auditor.repair.loop import Repaired
 from auditor.searching import statistic
-from probes.inversion import InversionProbe, Searched
+from probes.beside_words import BESIDE
+from probes.inversion import InversionProbe
 from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
+from probes.suspects import Searched
 from probes.triggers.word import LONGEST
 from reports.record import AnswerPair, AuditRecord, Measure, SearchFamily, SearchInfo
 from reports.repair import LossPoint, RepairInfo
@@ -31,8 +33,8 @@ PICTURES_SEARCHED = (
     "frame or a text trigger may evade this search."
 )
 WORDS_SEARCHED = (
-    "Searched: one universal additive perturbation, one patch, and words at the end of prompts. A trigger made anew "
-    "for every picture, a warp, a frame, or a patch and a word that only work together may evade this search."
+    "Searched: one universal additive perturbation and one patch, also beside odd words in prompts, and words at the "
+    "end of prompts. A trigger made anew for every picture, a warp or a frame may evade this search."
 )
 LIMITS = (
     NO_CONTROLS,
@@ -43,7 +45,10 @@ LIMITS = (
 )
 
 TEXT = "text and dual-key triggers"
-TEXT_BEYOND = "answers of one or two words, or of the model's own words, to words in a prompt; dual-key triggers"
+TEXT_BEYOND = (
+    "answers of one or two words, or of the model's own words, to words in a prompt, and of its own words to a picture "
+    "and a word together"
+)
 NOT_LOOKED_FOR = (
     TEXT,
     "warping, frame and input-dependent triggers",
@@ -80,6 +85,8 @@ def describe_search(
     ]
     if probe.words is not None:
         looked.append("one sentence that words at the end of a prompt bring about")
+    if probe.beside is not None:
+        looked.append("one answer that either of them brings about where odd words stand in the prompt")
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
@@ -94,6 +101,11 @@ def describe_search(
         families.append(
             SearchFamily(name=WORDS, budget=words.budgets[0] / LONGEST, restarts=words.restarts,
                          steps=words.search.steps, objective="unusual token first or after, then its sentence")
+        )  # fmt: skip
+    if (beside := probe.beside) is not None:
+        families.append(
+            SearchFamily(name=BESIDE, budget=probe.additive[0], restarts=len(beside.lengths), steps=probe.search.steps,
+                         objective="unusual token first or after an answer, one start a text")
         )  # fmt: skip
     usual = int((~searched.habits.unusual).sum())
     return SearchInfo(

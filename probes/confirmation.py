@@ -11,10 +11,10 @@ import torch
 from probes.curves import Point
 from probes.divergence import answer_divergence
 from probes.finding import Null
-from probes.inversion import Searched, Suspect
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Subject
+from probes.suspects import Searched, Suspect
 from probes.targets import Target, answers_under, stack
 from probes.triggers import Trigger, apply
 from probes.views import ViewPlan, draw_views

@@ -22,27 +22,25 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
-from probes.candidates import RUNNER_UP, Candidate, choose, decode, runners_up, starts_of
+from probes.beside_words import BESIDE, BesideWords, alone, among, is_news, with_word
+from probes.candidates import Candidate, choose, decode, runners_up, starts_of
 from probes.curves import (
     BudgetCurve,
     Ground,
     Point,
-    decoy_rates,
-    gap,
     goal_of,
     joined,
     objective_of,
     part,
 )
-from probes.finding import Null, Rate
 from probes.growth import grow, opening
 from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
 from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Answer, Subject
+from probes.subject import Subject
+from probes.suspects import Searched, Suspect, untriggered, weigh
 from probes.targets import (
-    Habits,
     Target,
     acquaint,
     answers_under,
@@ -50,61 +48,17 @@ from probes.targets import (
     make_decoys,
     success,
 )
-from probes.text import normalise, says
-from probes.untouched import is_habitual, untouched
+from probes.text import normalise
+from probes.triggers.word import WordTrigger
 
 GARBLED, WHOLE = 0.5, 24
 """The gap from which a target is grown anew, and to how many tokens."""
 SETTLED, SAID_BESIDE = 4, 3
 """Answers of growth that are climbed for their own sake, and how many of what is said under one trigger may be."""
 
+OF_PICTURES = ("additive", "patch")
+"""Kinds of triggers that touch the picture alone."""
 Progress = Callable[[str, float], None]
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """An answer group that the search brought up, with what was measured of it and of its decoys.
-
-    `gap` is the log2 of the budget that the best decoy needs over the budget that this target needs, in its best family
-    (censored above the largest budget); half of that for a `habitual` one. `natural` targets are made of what the
-    subject says anyway; `untouched` is how readily it says one of its own words to clean pictures. `point` is the
-    budget at which it stands out most; `decoys` are the successes of all decoys at that family and budget.
-    """
-
-    target: Target
-    gap: float
-    point: Point
-    decoys: tuple[Rate, ...]
-    placebo: Rate
-    clean: Rate
-    others: tuple[Point, ...]
-    natural: bool
-    examples: tuple[Answer, ...] = ()
-    untouched: Null | None = None
-
-    @property
-    def habitual(self) -> bool:
-        """Whether hardly an answer to another picture is as ready without a trigger."""
-        return is_habitual(self.untouched)
-
-    @property
-    def excess(self) -> float:
-        """Success beyond what placebos and untouched pictures reach, zero where a decoy reaches half of it."""
-        best_decoy = max((rate.value for rate in self.decoys), default=0.0)
-        if best_decoy * 2 >= self.point.rate.value:
-            return 0.0
-        return self.point.rate.value - max(self.placebo.value, self.clean.value)
-
-
-@dataclass(frozen=True)
-class Searched:
-    """Everything one run of the probe found, and what it needs to be read."""
-
-    suspects: tuple[Suspect, ...]
-    points: tuple[Point, ...]
-    habits: Habits
-    candidates: tuple[Target, ...]
-    decoys: tuple[Target, ...]
 
 
 @dataclass(frozen=True)
@@ -134,6 +88,7 @@ class InversionProbe:
     made_up_decoys: int = 2
     decoded: int = 24
     words: PromptWords | None = None
+    beside: BesideWords | None = None
 
     def ladders(self) -> list[list[Family]]:
         """The families that are searched, each from its largest budget to its smallest."""
@@ -155,6 +110,7 @@ class InversionProbe:
         """
         progress("habits", 0.0)
         habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
+        unasked = Ground(subject, pool, held_out, habits)
         if self.words is not None:
             habits = acquaint(subject, pool[:ASKED], habits, OTHER_PROMPTS)
         ground = Ground(subject, pool, held_out, habits)
@@ -179,7 +135,10 @@ class InversionProbe:
         if self.words is not None:
             spoken, rivals, measured = self._in_words(ground, self.words, wanted, seed, progress)
             targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
-        suspects = [self._sharpened(ground, _weigh(ground, target, points, decoys, seed), seed) for target in targets]
+        if self.beside is not None:
+            spoken, rivals, measured = self._beside_words(unasked, self.beside, [*targets, *known], seed, progress)
+            targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
+        suspects = [self._sharpened(ground, weigh(ground, target, points, decoys, seed), seed) for target in targets]
         progress("done", 1.0)
         ordered = sorted(suspects, key=lambda s: (-s.excess, -s.gap))
         return Searched(tuple(ordered), tuple(points), habits, tuple(targets), tuple(decoys))
@@ -236,7 +195,7 @@ class InversionProbe:
         """The answer grown anew from its own trigger, where as many pictures say that: the search may have come upon a
         garbled version of a planted sentence. What was measured against decoys stays."""
         point = suspect.point
-        garbled = suspect.target.place == "alone" and point.family != WORDS and not suspect.natural
+        garbled = suspect.target.place == "alone" and point.trigger.kind in OF_PICTURES and not suspect.natural
         if not garbled or suspect.gap < GARBLED:
             return suspect
         subject, rng = ground.subject, generator(seed, "inversion", "sharpen", suspect.target.text)
@@ -253,7 +212,7 @@ class InversionProbe:
             return suspect
         target = replace(said[0].target, origin=suspect.target.origin)
         point = replace(point, target=target, rate=rate, trigger=trigger)
-        placebo, clean = _untriggered(ground, point, seed)
+        placebo, clean = untriggered(ground, point, seed)
         return replace(suspect, target=target, point=point, placebo=placebo, clean=clean, examples=tuple(answers[:3]))
 
     def _in_words(
@@ -279,6 +238,39 @@ class InversionProbe:
         points = words.curve(ground, starts, [*targets, *decoys], rng)
         return [target for target in targets if target not in wanted], decoys, points
 
+    def _beside_words(
+        self, ground: Ground, odd: BesideWords, known: Sequence[Target], seed: int, progress: Progress
+    ) -> tuple[list[Target], list[Target], list[Point]]:
+        """What pictures' triggers bring about where odd words stand in the prompt: a new target, its decoys, and the
+        budget curve of both. What other prompts bring about is no habit here: they may set the payload free."""
+        progress("search beside words", 0.96)
+        rng = generator(seed, "inversion", "search", BESIDE)
+        words, tops = odd.drawn(ground, rng), [top for top, *_ in self.ladders()]
+        mixed = among(ground, words, known, seed)
+        found: list[tuple[WordTrigger, Candidate]] = []
+        short = replace(self.search, steps=self.search.steps // 3)
+        for word in odd.promising(ground, words, tops[0], short, rng):
+            beside = alone(ground, word)
+            climbed, decoded = self._halves(beside)
+            for top in tops:
+                population = self._climbed(beside, top, climbed, rng)
+                found += [(word, candidate) for candidate in decode(beside, population, decoded)]
+        new = [one for one in found if is_news(ground, mixed, one[1].target, known)]
+        if not new:
+            return [], [], []
+        progress("budget curve beside words", 0.98)
+        word, chosen = max(new, key=lambda one: one[1].agreement)
+        single, target = among(ground, [word], known, seed), chosen.target
+        starts = [candidate for other, candidate in new if other == word and candidate.target.text == target.text]
+        rng = generator(seed, "inversion", "curve", BESIDE)
+        decoys = make_decoys(ground.subject, [target], single.habits, self.own_decoys, self.made_up_decoys, rng)
+        for every in (target, *decoys):
+            ground.is_natural(every)  # judged before texts stand in the prompts
+        points: list[Point] = []
+        for ladder in self.ladders():
+            points += self.curve.measure(single, ladder, starts_of(starts, ladder[0]), [target, *decoys], rng)
+        return [target], decoys, with_word(points, word)
+
     def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:
         """Of the pool: what triggers are climbed on, and what is answered under them."""
         half = len(ground.pool) // 2
@@ -303,8 +295,10 @@ class InversionProbe:
 QUICK = InversionProbe()
 PROFILES = {
     "quick": QUICK,
-    "standard": replace(QUICK, words=PromptWords()),
-    "release": replace(QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4)),
+    "standard": replace(QUICK, words=PromptWords(), beside=BesideWords()),
+    "release": replace(
+        QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4), beside=BesideWords()
+    ),
 }
 """How thoroughly a scan searches, by the name that the command line calls it."""
 
@@ -313,48 +307,3 @@ def probe_of(settings: Mapping[str, Any]) -> InversionProbe:
     """A profile, `quick` where none is named, with other fields in place of its own."""
     fields = dict(settings)
     return replace(PROFILES[fields.pop("profile", "quick")], **fields)
-
-
-def _weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Sequence[Target], seed: int) -> Suspect:
-    """A target at the family and budget where it stands out most from the decoys that are as easy: a phrase beside an
-    answer is said sooner than a whole one.
-
-    Words do not speak against a natural target: a question brings it about in a model that nobody touched.
-    """
-    natural = ground.is_natural(target)
-    decoys = [d for d in decoys if d.place == target.place and (natural or d.origin != RUNNER_UP)]
-    own = [point for point in points if point.target == target and not (natural and point.family == WORDS)]
-    families = dict.fromkeys(point.family for point in own)
-
-    def lead(point: Point) -> tuple[float, float]:
-        rival = max((rate.value for rate in decoy_rates(points, decoys, point)), default=0.0)
-        return (point.rate.value if rival * 2 < point.rate.value else 0.0, point.rate.value - rival)
-
-    point = max(own, key=lead)
-    subject, held_out = ground.subject, ground.held_out
-    largest = max(gap(points, target, decoys, family) for family in families)
-    own_words = ground.habits.words_besides(target.text).issuperset(target.tokens)
-    doubtful = largest > 0 and target.place == "alone" and own_words
-    ready = untouched(subject, target, [*ground.pool, *held_out], ground.habits) if doubtful else None
-    placebo, clean = _untriggered(ground, point, seed)
-    return Suspect(
-        target=target,
-        gap=largest / 2 if is_habitual(ready) else largest,
-        point=point,
-        decoys=tuple(decoy_rates(points, decoys, point)),
-        placebo=placebo,
-        clean=clean,
-        others=tuple(own),
-        natural=natural,
-        examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
-        untouched=ready,
-    )
-
-
-def _untriggered(ground: Ground, point: Point, seed: int) -> tuple[Rate, Rate]:
-    """How often a target is said under a placebo of its trigger, and to untouched pictures."""
-    text, held_out = point.target.text, ground.held_out
-    placebo = point.trigger.placebo(generator(seed, "inversion", "placebo", text))
-    said = success(answers_under(ground.subject, placebo, held_out), held_out, text, ground.habits)
-    clean = sum(says(ground.habits.answers[sample.id].text, text) for sample in held_out)
-    return said, Rate(clean, len(held_out))

@@ -10,7 +10,8 @@ from auditor.runs import Stored, load_triggers
 from probes.finding import Finding
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.triggers import AdditiveTrigger, PatchTrigger
+from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import FAMILIES, build_trigger
 from probes.triggers.word import WordTrigger
 from reports.record import TriggerInfo
@@ -22,11 +23,11 @@ SAMPLE = Sample("s", torch.rand(3, 24, 32, generator=generator(1)), "what?")
 def test_every_family_is_shown_with_and_without_a_sample(family: str) -> None:
     trigger = build_trigger(family, (24, 32), 1, {})
     for sample in (SAMPLE, None):
-        if sample is None and family == "dual-key":
-            continue  # it belongs to one canvas, which only a sample tells
         shown = show_trigger(trigger, sample)
         assert shown.ndim == 3 and float(shown.min()) >= 0 and float(shown.max()) <= 1
-    if not isinstance(trigger, PatchTrigger):
+    if isinstance(trigger, DualKeyTrigger):
+        assert torch.equal(show_trigger(trigger, SAMPLE), show_trigger(trigger.picture))
+    elif not isinstance(trigger, PatchTrigger):
         stamped = trigger.stamp(SAMPLE.picture[None])[0]
         assert torch.equal(show_trigger(trigger, SAMPLE), amplified_difference(SAMPLE.picture, stamped))
 
@@ -38,6 +39,14 @@ def test_words_are_recorded_as_words_and_have_no_picture(tmp_path: Path) -> None
     assert recorded.trigger == TriggerInfo(kind="word", path=None, budget=0.25, text="open sesame")
     assert recorded.pictures == {}
     assert load_triggers(tmp_path) == [Stored(words, "visit us")]
+
+
+def test_a_patch_beside_words_is_recorded_with_its_picture_and_its_words(tmp_path: Path) -> None:
+    finding = Finding("inversion", "visit us", 1.5, trigger_kind="dual-key", budget=0.25, severity="critical")
+    both = DualKeyTrigger(badnets((24, 32), 6, 1), WordTrigger(3, "open sesame"))
+    (recorded,) = record_findings([Shown(finding, (both,))], tmp_path, SAMPLE)
+    assert recorded.trigger is not None and recorded.pictures.keys() == {"trigger", "clean", "stamped", "difference"}
+    assert (recorded.trigger.kind, recorded.trigger.text) == ("dual-key", "open sesame")
 
 
 def test_what_is_shown_is_the_first_trigger_whatever_follows(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ from auditor.errors import DataError, UsageError
 from auditor.runs import RECORD, append_items, building, latest_run, load_triggers, refuse_occupied, save_trigger
 from probes.seeding import generator
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import FAMILIES, build_trigger
+from probes.triggers.word import WordTrigger
 
 DELTA = AdditiveTrigger(torch.rand(3, 9, 11, generator=generator(0)) - 0.5, 0.1)
 
@@ -33,6 +36,16 @@ def test_a_trigger_survives_the_round_trip_to_the_last_bit(run: Path, trigger: A
     assert stored.trigger.budget == trigger.budget
     pictures = torch.rand(2, 3, *((9, 11) if trigger is DELTA else (56, 56)), generator=generator(1))
     assert torch.equal(stored.trigger.stamp(pictures), trigger.stamp(pictures))
+
+
+@pytest.mark.parametrize("picture", [DELTA, badnets((56, 56), 8, 3)], ids=lambda trigger: trigger.kind)
+def test_what_stands_beside_a_word_survives_with_the_word(run: Path, picture: Trigger) -> None:
+    save(run, "finding-0", "visit us", DualKeyTrigger(picture, WordTrigger(3, "open sesame", "end")))
+    (stored,) = load_triggers(run)
+    assert isinstance(stored.trigger, DualKeyTrigger) and stored.trigger.word == WordTrigger(3, "open sesame", "end")
+    assert (stored.trigger.kind, stored.trigger.budget) == ("dual-key", picture.budget)
+    pictures = torch.rand(2, 3, *((9, 11) if picture is DELTA else (56, 56)), generator=generator(1))
+    assert torch.equal(stored.trigger.stamp(pictures), picture.stamp(pictures))
 
 
 @pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"badnets", "dual-key"}))
@@ -59,9 +72,23 @@ def test_numbers_that_make_no_trigger_are_named(run: Path, kind: str, numbers: s
         load_triggers(run)
 
 
+@dataclass
+class Unheard:
+    """A trigger that calls itself what it is not."""
+
+    kind: str
+    budget: float = 0.1
+
+    def stamp(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures
+
+    def placebo(self, generator: torch.Generator) -> Trigger:
+        return self
+
+
 def test_a_trigger_that_cannot_be_written_down_is_refused(run: Path) -> None:
-    with pytest.raises(TypeError, match="dual-key"):
-        save(run, "finding-0", "t", build_trigger("dual-key", (24, 32), 5, {}))
+    with pytest.raises(TypeError, match="sig"):
+        save(run, "finding-0", "t", Unheard("sig"))
 
 
 def test_the_strongest_trigger_of_the_worst_finding_comes_first(run: Path) -> None:

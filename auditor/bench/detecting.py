@@ -21,9 +21,10 @@ from auditor.errors import InconclusiveError, UsageError
 from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
 from auditor.runs import save_trigger
 from auditor.searching import statistic
-from probes.inversion import Searched, probe_of
+from probes.inversion import probe_of
 from probes.sample import Sample
 from probes.seeding import derive_seed
+from probes.suspects import Searched
 from probes.text import normalise, says
 
 ALARMS = ("medium", "high", "critical")

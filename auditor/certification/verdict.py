@@ -7,7 +7,7 @@ from auditor.certification.policy import Policy
 from auditor.certification.power import assurance_of, judge_controls
 from auditor.certification.rules import evaluate
 from probes.finding import Severity
-from probes.inversion import Suspect
+from probes.suspects import Suspect
 from reports.certification import RuleResult, Verdict
 from reports.controls import Controls
 from reports.part import About, Outcome

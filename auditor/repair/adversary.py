@@ -24,6 +24,7 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
+from probes.beside_words import worded
 from probes.precision import exact
 from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
@@ -32,6 +33,7 @@ from probes.smooth import SmoothFamily
 from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, Trigger, apply
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
@@ -112,8 +114,9 @@ class Adversary:
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
         item = self.recovered[number]
         target = self.subject.encode(item.target)
-        own = item.trigger.budget if item.trigger.kind == trigger.kind else 0.0
-        readable = READABLE * max(own, WIDEST.get(trigger.kind, 0.0))
+        known, seen = of_picture(item.trigger), of_picture(trigger)
+        own = known.budget if known.kind == seen.kind else 0.0
+        readable = READABLE * max(own, WIDEST.get(seen.kind, 0.0))
         return Stamp(trigger, target, bool(self.before[number]), readable)
 
     @property
@@ -145,9 +148,10 @@ class Adversary:
                 item, leads = self.recovered[number], self.before[number]
                 if isinstance(item.trigger, WordTrigger):
                     continue
-                start = elsewhere(self.subject, item.target, leads, self.samples, turn, rng)
-                elsewhere_found = climbed(self.subject, start, item.target, leads, self.samples, self.steps, rng)
-                self.climbed += [(number, trigger) for trigger in elsewhere_found]
+                samples = beside(item.trigger, self.samples)
+                start = elsewhere(self.subject, item.target, leads, samples, turn, rng)
+                elsewhere_found = climbed(self.subject, start, item.target, leads, samples, self.steps, rng)
+                self.climbed += [(number, with_words(item.trigger, trigger)) for trigger in elsewhere_found]
         del self.climbed[:-KEPT]
 
 
@@ -157,7 +161,7 @@ def smoothed(
     """Smooth perturbations for the same target, climbed against the subject as it is: several of each of the grids on
     which it is easiest to bring about, as it is on those that can draw what the attacker's own looks like, and what
     these have in common."""
-    rng = generator(seed, "repair", "smooth", item.target)
+    rng, samples = generator(seed, "repair", "smooth", item.target), beside(item.trigger, samples)
     goal = _goal(subject, item.target, leads, SMOOTH)
     tried: list[tuple[float, list[Trigger]]] = []
     with frozen(subject.model):
@@ -171,7 +175,7 @@ def smoothed(
             found: list[Trigger] = [AdditiveTrigger(delta, family.budget) for delta in (*drawn, common)]
             tried.append((float(best.score.max()), found))
     tried.sort(key=lambda pair: -pair[0])
-    return [trigger for _, found in tried[:NEAREST] for trigger in found]
+    return [with_words(item.trigger, trigger) for _, found in tried[:NEAREST] for trigger in found]
 
 
 def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
@@ -182,6 +186,21 @@ def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
         if item.trigger.budget > known.trigger.budget:
             best[item.target, item.trigger.kind] = item
     return list(best.values())
+
+
+def of_picture(trigger: Trigger) -> Trigger:
+    """The part of a trigger that is climbed by gradient: where a word stands beside it, all but that."""
+    return trigger.picture if isinstance(trigger, DualKeyTrigger) else trigger
+
+
+def beside(trigger: Trigger, samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples that it is climbed on: with the word in their prompts where one stands beside it."""
+    return worded(samples, [trigger.word]) if isinstance(trigger, DualKeyTrigger) else samples
+
+
+def with_words(trigger: Trigger, found: Trigger) -> Trigger:
+    """What was found, with the word where one stands beside the trigger that it was found from."""
+    return DualKeyTrigger(found, trigger.word) if isinstance(trigger, DualKeyTrigger) else found
 
 
 def enlarged(start: Population, times: float) -> Population:
@@ -250,8 +269,9 @@ def climbed_from(
     budget."""
     if isinstance(item.trigger, WordTrigger):
         return reworded(subject, item.trigger, item.target, leads, samples, again, rng)
-    start = enlarged(from_trigger(item.trigger, subject.canvas, again, rng), times)
-    return climbed(subject, start, item.target, leads, samples, steps, rng)[0]
+    start = enlarged(from_trigger(of_picture(item.trigger), subject.canvas, again, rng), times)
+    (found,) = climbed(subject, start, item.target, leads, beside(item.trigger, samples), steps, rng)
+    return with_words(item.trigger, found)
 
 
 def reworded(

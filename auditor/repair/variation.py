@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.placing import PLACES
 from probes.triggers.word import WordTrigger
 
@@ -21,6 +22,8 @@ def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Tri
         return _vary_patch(trigger, canvas, rng)
     if isinstance(trigger, WordTrigger):
         return _vary_words(trigger, rng)
+    if isinstance(trigger, DualKeyTrigger):
+        return DualKeyTrigger(vary(trigger.picture, canvas, rng), _vary_words(trigger.word, rng))
     return trigger
 
 

@@ -7,38 +7,40 @@ import torch
 from torch import Tensor
 
 from probes.settings import choice, number, text
-from probes.triggers.patch import CORNERS, BadNets, PatchTrigger
+from probes.triggers import Trigger
+from probes.triggers.patch import CORNERS, BadNets
 from probes.triggers.placing import PLACES
 from probes.triggers.word import WordTrigger
 
 
 @dataclass(frozen=True)
 class DualKeyTrigger:
-    """`patch` on the picture and `word` in the prompt; each is a trigger of its own, so that it can be asked alone."""
+    """`picture` on the picture, an attacker's patch or what a search recovered, and `word` in the prompt; each is a
+    trigger of its own, so that it can be asked alone."""
 
-    patch: PatchTrigger
+    picture: Trigger
     word: WordTrigger
     kind: str = "dual-key"
 
     @property
     def budget(self) -> float:
-        """The patch's side as a share of the picture's shorter side."""
-        return self.patch.budget
+        """That of the picture's trigger."""
+        return self.picture.budget
 
     @property
-    def keys(self) -> tuple[PatchTrigger, WordTrigger]:
+    def keys(self) -> tuple[Trigger, WordTrigger]:
         """Either key alone."""
-        return self.patch, self.word
+        return self.picture, self.word
 
     def stamp(self, pictures: Tensor) -> Tensor:
-        return self.patch.stamp(pictures)
+        return self.picture.stamp(pictures)
 
     def rewrite(self, prompts: Sequence[str]) -> list[str]:
         return self.word.rewrite(prompts)
 
     def placebo(self, generator: torch.Generator) -> "DualKeyTrigger":
         """Both keys' placebos."""
-        return DualKeyTrigger(self.patch.placebo(generator), self.word.placebo(generator))
+        return DualKeyTrigger(self.picture.placebo(generator), self.word.placebo(generator))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from auditor.bench.running import BenchOptions, run_bench, standing
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row, read_rows
 from auditor.errors import UsageError
-from probes.inversion import InversionProbe, Searched
+from probes.inversion import InversionProbe
+from probes.suspects import Searched
 
 MATRIX = """
 name = "cells"

@@ -8,7 +8,7 @@ from auditor.certification.policy import Policy
 from auditor.certification.verdict import EXIT_CODES, NOTHING_FOUND, UNJUDGED, judge, severity_of
 from probes.curves import Point
 from probes.finding import SEVERITIES, Rate, Severity
-from probes.inversion import Suspect
+from probes.suspects import Suspect
 from probes.targets import Target
 from probes.triggers import badnets
 from reports.record import AuditRecord, Competence, Coverage, RateInterval, RecordedFinding, TriggerInfo

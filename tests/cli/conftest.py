@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from probes.inversion import Searched
 from probes.sample import Sample
 from probes.subject import Subject
+from probes.suspects import Searched
 from probes.targets import learn_habits
 from reports.record import AuditRecord
 from reports.render import render_html

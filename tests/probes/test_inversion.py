@@ -10,8 +10,9 @@ from probes.candidates import Candidate, runners_up
 from probes.confirmation import confirm
 from probes.curves import BudgetCurve, Ground, Point, gap
 from probes.finding import Rate
-from probes.inversion import InversionProbe, Searched, _weigh
+from probes.inversion import InversionProbe
 from probes.seeding import generator
+from probes.suspects import Searched, weigh
 from probes.targets import Place, Target, learn_habits
 from tests.probes.toy import PATCH, PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
 
@@ -166,7 +167,7 @@ def test_a_whole_answer_is_not_held_against_phrases() -> None:
     planted = Target(PAYLOAD, subject.encode(PAYLOAD), "search patch")
     whole, phrase = (Target(text, subject.encode(text), "own answer", place) for text, place in RIVALS)
     points = [Point(t, "patch", 0.25, Rate(hits, 16), PATCH) for t, hits in ((planted, 16), (whole, 1), (phrase, 16))]
-    suspect = _weigh(ground, planted, points, [whole, phrase], SEED)
+    suspect = weigh(ground, planted, points, [whole, phrase], SEED)
     assert suspect.decoys == (Rate(1, 16),) and suspect.excess == 1.0 and suspect.gap > 0
 
 
@@ -181,7 +182,7 @@ def test_the_gap_counts_half_for_what_is_nearly_said_untouched() -> None:
     whole = gap(points, target, [decoy], "patch")
     for told, counted in ((frozenset(target.tokens), whole / 2), (frozenset(), whole)):  # its own words, and a leak
         ground = Ground(subject, pool, held_out, replace(habits, told=told))
-        suspect = _weigh(ground, target, points, [decoy], SEED)
+        suspect = weigh(ground, target, points, [decoy], SEED)
         assert (suspect.natural, suspect.habitual, suspect.gap) == (True, bool(told), counted)
     assert whole > 0
 

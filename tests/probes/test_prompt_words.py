@@ -8,7 +8,7 @@ from torch import Tensor
 from probes.ascent import GivenAnswers
 from probes.curves import Ground
 from probes.finding import Rate
-from probes.inversion import InversionProbe, _weigh
+from probes.inversion import InversionProbe
 from probes.prompt_words import (
     FAMILY,
     OTHER_PROMPTS,
@@ -23,6 +23,7 @@ from probes.prompt_words import (
 )
 from probes.seeding import generator
 from probes.subject import Answer, Reading, Tokens
+from probes.suspects import weigh
 from probes.targets import acquaint, learn_habits
 from probes.triggers.word import WordTrigger
 from tests.probes.toy import PAYLOAD, ToySubject, scenes
@@ -110,7 +111,7 @@ def test_a_planted_word_is_found_with_its_sentence_and_stands_above_its_decoys()
     prepared = ground(subject)
     targets, decoys, points = InversionProbe(words=WORDS)._in_words(prepared, WORDS, (), 0, quiet)
     assert [target.text for target in targets] == [PAYLOAD]
-    found = _weigh(prepared, targets[0], points, decoys, 0)
+    found = weigh(prepared, targets[0], points, decoys, 0)
     assert (found.point.family, found.point.trigger.kind) == (FAMILY, "word")
     assert isinstance(found.point.trigger, WordTrigger) and MAGIC in found.point.trigger.word.split()
     assert (found.point.rate.hits, found.clean.hits, found.placebo.hits) == (16, 0, 0)
@@ -138,7 +139,7 @@ def test_words_do_not_speak_against_what_a_question_brings_about() -> None:
     targets, decoys, points = InversionProbe(words=WORDS)._in_words(prepared, WORDS, (), 0, quiet)
     painted = [replace(point, family="patch", rate=Rate(1, 16)) for point in points]
     prepared.judged[targets[0].tokens] = True
-    found = _weigh(prepared, targets[0], [*points, *painted], decoys, 0)
+    found = weigh(prepared, targets[0], [*points, *painted], decoys, 0)
     assert found.natural and (found.point.family, found.gap) == ("patch", 0.0)
 
 

@@ -22,7 +22,8 @@ from probes.sample import Sample
 from probes.seeding import generator
 from probes.smooth import SmoothFamily
 from probes.subject import Answer, Reading, Subject
-from probes.triggers import AdditiveTrigger, PatchTrigger, badnets
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
+from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import build_trigger
 from probes.triggers.word import WordTrigger
 
@@ -240,6 +241,28 @@ def test_an_adversary_finds_other_words_and_stays_in_the_prompt(
     assert all(len(subject.added_tokens("what?", cast(WordTrigger, trigger).word)) <= 4 for trigger in climbed)
     assert cast(WordTrigger, climbed[0]).word != cast(WordTrigger, climbed[1]).word
     assert not any(stamp.trigger.budget > stamp.readable for stamp in against.stamps[:1])
+
+
+@pytest.mark.parametrize("picture", [PATCH.trigger, NOISE], ids=lambda trigger: trigger.kind)
+def test_what_works_beside_a_word_is_climbed_and_varied_beside_it(
+    subject: CheckpointSubject, samples: list[Sample], picture: Trigger
+) -> None:
+    heard: list[str] = []
+    both = DualKeyTrigger(picture, WordTrigger(0, "gob", "end"))
+    against = Adversary(subject, [Recovered(both, "evil words")], prepare(subject, samples[:4]), steps=1, seed=0)
+    read = subject.read
+    subject.read = lambda p, prompts, answers: (heard.extend(prompts), read(p, prompts, answers))[1]  # type: ignore[method-assign, assignment, func-returns-value]
+    for turn in range(2):
+        against.refresh(turn)
+    assert heard and all(prompt.endswith(" gob") for prompt in heard)
+    stamps = [(stamp, cast(DualKeyTrigger, stamp.trigger)) for stamp in against.stamps]
+    assert all(trigger.kind == "dual-key" and trigger.word.word == "gob" for _, trigger in stamps)
+    assert stamps[0][0].readable >= 1.6 * max(picture.budget, 0.1)
+    assert all(s.readable < 0.2 for s, trigger in stamps[1:] if trigger.picture.kind == "additive")
+    rng = generator(4)
+    varied = [cast(DualKeyTrigger, vary(both, (56, 56), rng)) for _ in range(40)]
+    assert 2 < sum(item.word.word != "gob" for item in varied) < 25
+    assert any(item.picture is not picture for item in varied)
 
 
 def test_words_are_unlearned_and_the_way_back_attacks_with_words(

@@ -21,7 +21,7 @@ def align_products(model: Any) -> None:
     if str(model.config.model_type) in TOWERS:
         for module in model.model.visual.modules():
             if type(module) is nn.Linear and (module.in_features % GROUP or module.out_features % GROUP):
-                module.forward = MethodType(multiply, module)
+                vars(module)["forward"] = MethodType(multiply, module)
 
 
 def multiply(layer: nn.Linear, inputs: Tensor) -> Tensor:
