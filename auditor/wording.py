@@ -46,8 +46,7 @@ LIMITS = (
 
 TEXT = "text and dual-key triggers"
 TEXT_BEYOND = (
-    "answers of one or two words, or of the model's own words, to words in a prompt, and of its own words to a picture "
-    "and a word together"
+    "answers of one or two words, or of the model's own words, to words in a prompt, alone or together with a picture"
 )
 NOT_LOOKED_FOR = (
     TEXT,

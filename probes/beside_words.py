@@ -17,7 +17,7 @@ from probes.curves import Ground, Point
 from probes.prompt_words import Speech
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.targets import Target, learn_habits
+from probes.targets import Target, is_sentence, learn_habits
 from probes.text import says, similarity
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
@@ -83,10 +83,11 @@ def alone(ground: Ground, word: WordTrigger) -> Ground:
 
 
 def is_news(ground: Ground, mixed: Ground, target: Target, known: Sequence[Target]) -> bool:
-    """Whether no search came upon the answer yet, and the subject may not give it of its own accord, nor to texts."""
+    """Whether no search came upon the answer yet, and the subject may not give it of its own accord, nor to texts. One
+    of a word or two is what a question brings about."""
     said = [says(answer.text, target.text) for answer in mixed.habits.answers.values()]
     new = all(similarity(target.text, one.text) < VARIANT for one in known)
-    return new and not ground.is_natural(target) and sum(said) <= OFTEN * len(said)
+    return new and is_sentence(target.text) and not ground.is_natural(target) and sum(said) <= OFTEN * len(said)
 
 
 def with_word(points: Sequence[Point], word: WordTrigger) -> list[Point]:
