@@ -85,7 +85,7 @@ def describe_search(
     if probe.words is not None:
         looked.append("one sentence that words at the end of a prompt bring about")
     if probe.beside is not None:
-        looked.append("one answer that either of them brings about where odd words stand in the prompt")
+        looked.append("one sentence that either of them brings about where odd words stand in the prompt")
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
