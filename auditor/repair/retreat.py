@@ -1,9 +1,9 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
-the backdoor dies long before the end, so the point with most right answers, clean and stamped ones alike, is taken
-among those where no trigger works. It is chosen on clean samples that the loop has not trained on. Where all triggers
-are made up, nothing is known to be planted, and clean answers alone decide.
+the backdoor dies long before the end, so the point that keeps most clean answers is taken among those where no trigger
+works and about as many stamped answers are right again as anywhere. It is chosen on clean samples that the loop has not
+trained on. Where all triggers are made up, nothing is known to be planted, and clean answers alone decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,8 @@ DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
 FAR = 0.85
 """Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
+NEAR = 0.97
+"""As many of the most stamped answers that are right again at a point where no trigger works are about as many."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
 
@@ -110,10 +112,13 @@ def measure(
 
 
 def _choose(steps: Sequence[Step], made_up: bool) -> Step:
-    """Among the points where no trigger works, or all where they are made up, the one with most right answers, clean
-    and stamped ones alike; the shorter way where that is the same, the whole where triggers work everywhere."""
+    """Among the points where no trigger works, or all where they are made up, and nearly as many stamped answers are
+    right as at any of them, the one that keeps most clean answers; the shorter way where that is the same, the whole
+    where triggers work everywhere."""
     dead = [step for step in steps if step.alive <= DEAD or made_up] or [max(steps, key=lambda step: step.share)]
-    return max(dead, key=lambda step: (round(step.kept + step.restored, 6), -step.share))
+    enough = NEAR * max(step.restored for step in dead)
+    near = [step for step in dead if step.restored >= enough or made_up]
+    return max(near, key=lambda step: (step.kept, -step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:
