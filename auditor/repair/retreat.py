@@ -28,7 +28,7 @@ DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
 FAR = 0.85
 """Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
-NEAR = 0.97
+NEAR = 0.92
 """As many of the most stamped answers that are right again at a point where no trigger works are about as many."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
