@@ -63,7 +63,8 @@ Progress = Callable[[str, float], None]
 
 @dataclass(frozen=True)
 class InversionProbe:
-    """Additive and free-place patch triggers, short decoys, everything batched; `words` in prompts as well, where set.
+    """Additive and free-place patch triggers, short decoys, everything batched; `words` in prompts as well, and both
+    kinds of triggers `beside` words, where set.
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
     picture's. The search runs at the first budget of each family; a third of its steps choose the starts that go on.
