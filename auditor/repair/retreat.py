@@ -29,7 +29,7 @@ DEAD = 0.01
 FAR = 0.85
 """Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
 NEAR = 0.92
-"""As many of the most stamped answers that are right again at a point where no trigger works are about as many."""
+"""Stamped answers that are right again, of the most at any point where no trigger works: so many are nearly as many."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
 
