@@ -132,7 +132,7 @@ def _notes(searched: Searched) -> list[str]:
 
 
 def _keep_triggers(item: Item, store: Store, alarms: Sequence[Shown]) -> None:
-    folder = store.scan(item.settings)
+    folder = store.findings(item.settings, item.settings["detector"])
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "triggers").mkdir(parents=True)
     for number, shown in enumerate(alarms):

@@ -80,13 +80,15 @@ class Detector(_Strict):
 
 class Method(_Strict):
     """A repair method under a name of its own, with its fields and those of the repair's schedule; `fresh` asks for a
-    new inversion against the repaired model, which costs as much as a scan. `hardening` trains the base on the cell's
-    poisoned data with the method's loss, in place of repairing the planted model: the setting of the PCR paper."""
+    new inversion against the repaired model, which costs as much as a scan. `findings` names the scan whose findings
+    are unlearned, where the method unlearns any. `hardening` trains the base on the cell's poisoned data with the
+    method's loss, in place of repairing the planted model: the setting of the PCR paper."""
 
     use: Name | None = None
     settings: dict[str, Any] = {}
     schedule: dict[str, Any] = {}
     fresh: bool = False
+    findings: Name = SCAN
     hardening: bool = False
 
 
@@ -128,6 +130,9 @@ class Matrix(_Strict):
             raise ValueError(f"attacks and negatives share a name: {twice}")
         for wave in self.waves:
             self._check_wave(wave)
+        for name, method in self.methods.items():
+            if (self.detectors.get(method.findings, Detector()).use or method.findings) != SCAN:
+                raise ValueError(f"method {name!r}: `findings` names {method.findings!r}, which is no scan here")
         return self
 
     def _check_wave(self, wave: Wave) -> None:

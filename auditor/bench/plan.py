@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from auditor.bench.matrix import SCAN, Detector, Matrix, Method, Planted, Split, Wave
+from auditor.bench.matrix import Detector, Matrix, Method, Planted, Split, Wave
 from auditor.cluster.items import Item
 
 NEEDS_SCAN = frozenset({"guided"})
@@ -80,9 +80,8 @@ def _cell_items(matrix: Matrix, wave: Wave, cell: Cell) -> Iterator[Item]:
     base = _settings(matrix, cell)
     yield Item(cell.key, {**base, "kind": "plant", "sizes": _sizes(matrix, "plant", "measure")})
     methods = {name: matrix.methods.get(name, Method()) for name in wave.methods}
-    guided = {name for name, method in methods.items() if (method.use or name) in NEEDS_SCAN}
-    scan = f"detect/{cell.key}/{SCAN}"
-    for name in dict.fromkeys([*([SCAN] if guided else []), *wave.detectors]):
+    scans = {name: method.findings for name, method in methods.items() if (method.use or name) in NEEDS_SCAN}
+    for name in dict.fromkeys([*scans.values(), *wave.detectors]):
         detector = matrix.detectors.get(name, Detector())
         asked = {"kind": "detect", "detector": name, "use": detector.use or name, "settings": detector.settings}
         sizes = _sizes(matrix, "pool", "held_out")
@@ -90,7 +89,7 @@ def _cell_items(matrix: Matrix, wave: Wave, cell: Cell) -> Iterator[Item]:
     for name, method in methods.items():
         asked = {"kind": "repair", "method": name, **method.model_dump(), "use": method.use or name}
         sizes = _sizes(matrix, "plant", "pool", "held_out", "repair", "measure")
-        needs = (cell.key, scan) if name in guided else (cell.key,)
+        needs = (cell.key, f"detect/{cell.key}/{scans[name]}") if name in scans else (cell.key,)
         yield Item(f"repair/{cell.key}/{name}", {**base, **asked, "sizes": sizes}, needs)
 
 

@@ -61,7 +61,8 @@ def repair_cell(item: Item, store: Store, device: str) -> Row:
         "n": {"repair": len(ground.repair), "measure": len(ground.measure)},
     }  # fmt: skip
     method = _method(settings)
-    recovered = [Recovered(kept.trigger, kept.target) for kept in load_triggers(store.scan(settings))]
+    findings = store.findings(settings, settings["findings"])
+    recovered = [Recovered(kept.trigger, kept.target) for kept in load_triggers(findings)]
     if method.needs_triggers and not recovered:
         return row | {"applied": False}
     scratch = store.scratch(item)

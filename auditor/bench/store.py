@@ -37,9 +37,9 @@ class Store:
         folder.mkdir(parents=True)
         return folder
 
-    def scan(self, settings: Mapping[str, Any]) -> Path:
-        """What our scan recovered from a cell's model: the triggers that guided repairs unlearn."""
-        return self.root / "scans" / _below(settings)
+    def findings(self, settings: Mapping[str, Any], scan: str) -> Path:
+        """What a scan of that name recovered from a cell's model: the triggers that guided repairs unlearn."""
+        return self.root / "findings" / scan / _below(settings)
 
     def answers(self, settings: Mapping[str, Any]) -> Path:
         return self.root / "answers" / f"{_below(settings)}.json"
@@ -48,8 +48,8 @@ class Store:
         """Whether what other items need of this one is there."""
         if item.settings["kind"] == "plant":
             return (self.model(item.settings) / "plant.json").is_file()
-        if item.settings["kind"] == "detect" and item.settings["detector"] == SCAN:
-            return (self.scan(item.settings) / "done.json").is_file()
+        if item.settings["kind"] == "detect" and item.settings["use"] == SCAN:
+            return (self.findings(item.settings, item.settings["detector"]) / "done.json").is_file()
         return True
 
     def drop_model(self, item: Item) -> None:

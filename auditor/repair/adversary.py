@@ -217,6 +217,13 @@ def elsewhere(
     if turn % 2 == 0:
         family = AdditiveFamily(WIDEST["additive"] * STRONGER[turn % len(STRONGER)])
         return begin(family, subject.canvas, 1, rng)
+    return placed(subject, target, leads, samples, rng)
+
+
+def placed(
+    subject: CheckpointSubject, target: str, leads: Leads, samples: Sequence[Sample], rng: torch.Generator
+) -> Population:
+    """A random patch at the place of many where the target comes first."""
     patch = PatchFamily(WIDEST["patch"])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
     goal = _goal(subject, target, leads, len(start.values))

@@ -16,7 +16,8 @@ from auditor.repair.crew import Crew, helps
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
-from auditor.repair.retreat import DEAD, Step, measure, planted, retreat, snapshot
+from auditor.repair.retreat import Step, retreat, snapshot
+from auditor.repair.surviving import survives
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
@@ -150,10 +151,7 @@ def _unlearn(
     adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
 
     def lives() -> bool:
-        attacks = adversary.attacks(chosen_by)
-        if not planted(attacks):
-            return False
-        return measure(subject, 1.0, chosen_by.samples, chosen_by.own, attacks, seed).alive > DEAD
+        return survives(subject, adversary, chosen_by, seed)
 
     losses = _train(subject, method, schedule, learned, adversary, seed, aside, lives)
     if helps():

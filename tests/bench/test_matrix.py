@@ -7,6 +7,7 @@ from auditor.bench.bases import base_folder
 from auditor.bench.matrix import load_matrix
 from auditor.bench.places import find_line
 from auditor.bench.running import prepare, waiting_architectures
+from auditor.bench.store import Store
 from auditor.errors import UsageError
 from auditor.zoo.embedded import MODELS
 from probes.inversion import PROFILES, probe_of
@@ -59,6 +60,7 @@ def test_a_missing_field_is_named_with_its_section(tmp_path: Path) -> None:
         ('name = "blend"', 'name = "patch"', "share a name"),
         ('name = "all"', 'name = "all"\nattacks = ["none"]', "none"),
         ('name = "all"', 'name = "all"\nseeds = [3]', "3"),
+        ("[training]", '[methods.other]\nuse = "guided"\nfindings = "weight-spectrum"\n[training]', "no scan"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(tmp_path: Path, old: str, new: str, word: str) -> None:
@@ -96,6 +98,22 @@ def test_every_cell_is_planned_once_with_what_it_needs(tmp_path: Path) -> None:
     guided = by_key["repair/plant/llava/caption/patch/1/guided"]
     assert guided.needs == ("plant/llava/caption/patch/1", "detect/plant/llava/caption/patch/1/scan")
     assert by_key["repair/plant/llava/caption/patch/1/finetune"].needs == ("plant/llava/caption/patch/1",)
+
+
+def test_a_repair_waits_for_the_scan_whose_findings_it_unlearns(tmp_path: Path) -> None:
+    text = MATRIX.replace(
+        "[training]",
+        '[detectors.thorough]\nuse = "scan"\n[methods.other]\nuse = "guided"\nfindings = "thorough"\n[training]',
+    )
+    _, items = small(tmp_path, text.replace('methods = ["guided"', 'methods = ["guided", "other"'))
+    by_key = {item.key: item for item in items}
+    scan = by_key["detect/plant/llava/caption/patch/1/thorough"]
+    assert by_key["repair/plant/llava/caption/patch/1/other"].needs == (scan.needs[0], scan.key)
+    assert not Store(tmp_path).has_product(scan)
+    (Store(tmp_path).findings(scan.settings, "thorough") / "triggers").mkdir(parents=True)
+    (Store(tmp_path).findings(scan.settings, "thorough") / "done.json").write_text("{}")
+    assert Store(tmp_path).has_product(scan)
+    assert not Store(tmp_path).has_product(by_key["detect/plant/llava/caption/patch/1/scan"])
 
 
 def test_only_its_own_sizes_and_settings_make_an_item_stale(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_a_repair_that_was_broken_off_ends_with_the_weights_of_an_unbroken_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("auditor.repair.keeping.COSTS", 0.0)  # kept after every step, whatever that costs
-    monkeypatch.setattr("auditor.repair.loop.DEAD", -1.0 if lives else 1.0)
+    monkeypatch.setattr("auditor.repair.loop.survives", lambda *about: lives)
     schedule = Schedule(steps=4, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3, lora_rank=rank)
     unbroken, broken, resumed = twin(subject), twin(subject), twin(subject)
     torch.manual_seed(3)

@@ -136,17 +136,17 @@ def test_the_learning_rate_falls_with_the_width_unless_one_is_named(
     assert rate_for(subject, Schedule(lora_rank=rank, rate=0.25)) == 0.25
 
 
-@pytest.mark.parametrize(("dead", "expected"), [(1.0, [1e-3]), (-1.0, [1e-3, 2e-3])])
+@pytest.mark.parametrize(("lives", "expected"), [(False, [1e-3]), (True, [1e-3, 2e-3])])
 def test_what_still_lives_after_the_steps_is_unlearned_once_more_and_harder(
     subject: CheckpointSubject,
     samples: list[Sample],
-    dead: float,
+    lives: bool,
     expected: list[float],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rates: list[float] = []
     step = torch.optim.AdamW.step
-    monkeypatch.setattr("auditor.repair.loop.DEAD", dead)
+    monkeypatch.setattr("auditor.repair.loop.survives", lambda *about: lives)
     monkeypatch.setattr(
         torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
     )
