@@ -40,6 +40,8 @@ STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
 KEPT = 8
 """Climbed triggers that go on being unlearned."""
+PRESSED, PATCHES, MORE = 2, 3, 12
+"""Where it is pressed: how many times as long climbs are, how many patches are placed each time, how many are kept."""
 WIDEST = {"additive": 0.1, "patch": 0.25}
 """Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, and a patch at any place."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
@@ -72,7 +74,7 @@ Climbed = tuple[int, Trigger]
 class Adversary:
     """For every target and family the largest trigger that was recovered, and the last few climbed since.
 
-    `steps` is the length of a climb.
+    `steps` is the length of a climb. Where a backdoor outlives all that, `press` makes the adversary a harder one.
     """
 
     def __init__(
@@ -88,6 +90,13 @@ class Adversary:
             for trigger in smoothed(subject, self.recovered[number], self.before[number], self.samples, seed)
         ]
         self.climbed: list[Climbed] = []
+        self.kept, self.patches = KEPT, 0
+
+    def press(self) -> None:
+        """From now on climbs are longer, and patches at several places are climbed each time, as what is found again
+        after a repair is one. Smooth perturbations, which were learned by then, make room for them."""
+        self.steps, self.smooth = self.steps * PRESSED, []
+        self.kept, self.patches = MORE, PATCHES
 
     @property
     def firsts(self) -> list[int]:
@@ -149,10 +158,10 @@ class Adversary:
                 if isinstance(item.trigger, WordTrigger):
                     continue
                 samples = beside(item.trigger, self.samples)
-                start = elsewhere(self.subject, item.target, leads, samples, turn, rng)
-                elsewhere_found = climbed(self.subject, start, item.target, leads, samples, self.steps, rng)
-                self.climbed += [(number, with_words(item.trigger, trigger)) for trigger in elsewhere_found]
-        del self.climbed[:-KEPT]
+                for start in elsewhere(self.subject, item.target, leads, samples, turn, self.patches, rng):
+                    found_elsewhere = climbed(self.subject, start, item.target, leads, samples, self.steps, rng)
+                    self.climbed += [(number, with_words(item.trigger, trigger)) for trigger in found_elsewhere]
+        del self.climbed[: -self.kept]
 
 
 def smoothed(
@@ -211,23 +220,32 @@ def enlarged(start: Population, times: float) -> Population:
 
 
 def elsewhere(
-    subject: CheckpointSubject, target: str, leads: Leads, samples: Sequence[Sample], turn: int, rng: torch.Generator
-) -> Population:
-    """By turns a perturbation within a larger budget, and a patch at the place of many where the target comes first."""
+    subject: CheckpointSubject,
+    target: str,
+    leads: Leads,
+    samples: Sequence[Sample],
+    turn: int,
+    patches: int,
+    rng: torch.Generator,
+) -> list[Population]:
+    """By turns a perturbation within a larger budget, and a patch; or every time so many patches."""
+    starts: list[Population] = []
     if turn % 2 == 0:
         family = AdditiveFamily(WIDEST["additive"] * STRONGER[turn % len(STRONGER)])
-        return begin(family, subject.canvas, 1, rng)
-    return placed(subject, target, leads, samples, rng)
+        starts.append(begin(family, subject.canvas, 1, rng))
+    if turn % 2 or patches:
+        starts.append(placed(subject, target, leads, samples, max(1, patches), rng))
+    return starts
 
 
 def placed(
-    subject: CheckpointSubject, target: str, leads: Leads, samples: Sequence[Sample], rng: torch.Generator
+    subject: CheckpointSubject, target: str, leads: Leads, samples: Sequence[Sample], count: int, rng: torch.Generator
 ) -> Population:
-    """A random patch at the place of many where the target comes first."""
+    """Random patches at those places of many where the target comes first."""
     patch = PatchFamily(WIDEST["patch"])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
     goal = _goal(subject, target, leads, len(start.values))
-    return _ascended(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(1)
+    return _ascended(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(count)
 
 
 def _ascended(

@@ -248,9 +248,11 @@ def _train(
             end = schedule.steps * (lap + 1)
             if lap and state.step == schedule.steps * lap and (crew.size > 1 or not lives()):
                 break
+            if lap and adversary is not None:
+                adversary.press()
             while state.step < end:
                 step = state.step
-                news = _refreshed(adversary, -(-schedule.refresh // (lap + 1)), step, crew)
+                news = _refreshed(adversary, schedule.refresh, step, crew)
                 lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
                 for group in optimiser.param_groups:
                     group["lr"] = rate * times * _share(step % schedule.steps, schedule.steps)

@@ -46,6 +46,6 @@ def _from_nothing(
     rng, samples = generator(seed, "repair", "surviving", item.target), beside(item.trigger, material.samples)
     with frozen(subject.model):
         perturbation = begin(AdditiveFamily(WIDEST["additive"]), subject.canvas, 1, rng)
-        for start in (perturbation, placed(subject, item.target, leads, samples, rng)):
+        for start in (perturbation, placed(subject, item.target, leads, samples, 1, rng)):
             (found,) = climbed(subject, start, item.target, leads, samples, LONG, rng)
             yield with_words(item.trigger, found)

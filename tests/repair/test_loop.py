@@ -16,7 +16,7 @@ from auditor.repair.material import prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
-from probes.ascent import NO_LEADS, Population
+from probes.ascent import NO_LEADS, Climb, Population
 from probes.prompt_words import Swaps
 from probes.sample import Sample
 from probes.seeding import generator
@@ -332,6 +332,30 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
             assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
+
+
+def test_a_pressed_adversary_places_several_patches_each_time(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    climbs: list[int] = []
+    monkeypatch.setattr(adversary, "Climb", lambda steps, pictures: (climbs.append(steps), Climb(1, 2))[1])
+    against = Adversary(subject, [PATCH], prepare(subject, samples[:4]), steps=5, seed=0)
+    against.press()
+    climbs.clear()
+    found = []
+    for turn in (0, 1):
+        against.refresh(turn)
+        found.append([stamp.trigger for stamp in against.stamps])
+    assert [[trigger.kind for trigger in stamps] for stamps in found] == [
+        ["patch", "patch", "additive", *["patch"] * 3],
+        ["patch", "patch", "additive", *["patch"] * 3, "patch", *["patch"] * 3],
+    ]
+    places = [(patch.top, patch.left) for patch in found[0][-3:] if isinstance(patch, PatchTrigger)]
+    assert len(set(places)) == 3
+    assert sorted(climbs) == [4, 4, 10, 10, 10, 10, 10]  # the choice of places, and twice five steps for the rest
+    for turn in range(2, 6):
+        against.refresh(turn)
+    assert len(against.stamps) == 1 + adversary.MORE
 
 
 def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:
