@@ -19,6 +19,7 @@ from probes.sample import Sample
 from probes.seeding import generator
 from probes.targets import Target, is_sentence, learn_habits
 from probes.text import says, similarity
+from probes.triggers import Trigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
 
@@ -90,9 +91,24 @@ def is_news(ground: Ground, mixed: Ground, target: Target, known: Sequence[Targe
     return new and is_sentence(target.text) and not ground.is_natural(target) and sum(said) <= OFTEN * len(said)
 
 
-def with_word(points: Sequence[Point], word: WordTrigger) -> list[Point]:
+def paired(points: Sequence[Point], word: WordTrigger) -> list[Point]:
     """What was measured beside a text, as triggers of both."""
     return [
         replace(point, family=f"{point.family} {BESIDE}", trigger=DualKeyTrigger(point.trigger, word))
         for point in points
     ]
+
+
+def of_picture(trigger: Trigger) -> Trigger:
+    """The part of a trigger that is climbed by gradient: where a word stands beside it, all but that."""
+    return trigger.picture if isinstance(trigger, DualKeyTrigger) else trigger
+
+
+def beside(trigger: Trigger, samples: Sequence[Sample]) -> Sequence[Sample]:
+    """The samples that it is climbed on: with the word in their prompts where one stands beside it."""
+    return worded(samples, [trigger.word]) if isinstance(trigger, DualKeyTrigger) else samples
+
+
+def with_words(trigger: Trigger, found: Trigger) -> Trigger:
+    """What was found, with the word where one stands beside the trigger that it was found from."""
+    return DualKeyTrigger(found, trigger.word) if isinstance(trigger, DualKeyTrigger) else found

@@ -22,7 +22,7 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
-from probes.beside_words import BESIDE, BesideWords, alone, among, is_news, with_word
+from probes.beside_words import BESIDE, BesideWords, alone, among, beside, is_news, of_picture, paired, with_words
 from probes.candidates import Candidate, choose, decode, runners_up, starts_of
 from probes.curves import (
     BudgetCurve,
@@ -195,18 +195,18 @@ class InversionProbe:
     def _sharpened(self, ground: Ground, suspect: Suspect, seed: int) -> Suspect:
         """The answer grown anew from its own trigger, where as many pictures say that: the search may have come upon a
         garbled version of a planted sentence. What was measured against decoys stays."""
-        point = suspect.point
-        garbled = suspect.target.place == "alone" and point.trigger.kind in OF_PICTURES and not suspect.natural
+        point, trigger = suspect.point, of_picture(suspect.point.trigger)
+        garbled = suspect.target.place == "alone" and trigger.kind in OF_PICTURES and not suspect.natural
         if not garbled or suspect.gap < GARBLED:
             return suspect
         subject, rng = ground.subject, generator(seed, "inversion", "sharpen", suspect.target.text)
-        climbed, decoded = self._halves(ground)
-        start = from_trigger(point.trigger, subject.canvas, False, rng)
+        climbed, decoded = (beside(point.trigger, half) for half in self._halves(ground))
+        start = from_trigger(trigger, subject.canvas, False, rng)
         grown, _ = grow(subject, start, climbed, self.growth, WHOLE, rng)
         said = [candidate for candidate in decode(ground, grown, decoded, 1) if candidate.target.place == "alone"]
         if not said or normalise(said[0].target.text) == normalise(suspect.target.text):
             return suspect
-        trigger = grown.triggers()[0]
+        trigger = with_words(point.trigger, grown.triggers()[0])
         answers = answers_under(subject, trigger, ground.held_out)
         rate = success(answers, ground.held_out, said[0].target.text, ground.habits)
         if rate.value < point.rate.value:
@@ -251,11 +251,11 @@ class InversionProbe:
         found: list[tuple[WordTrigger, Candidate]] = []
         short = replace(self.search, steps=self.search.steps // 3)
         for word in odd.promising(ground, words, tops[0], short, rng):
-            beside = alone(ground, word)
-            climbed, decoded = self._halves(beside)
+            there = alone(ground, word)
+            climbed, decoded = self._halves(there)
             for top in tops:
-                population = self._climbed(beside, top, climbed, rng)
-                found += [(word, candidate) for candidate in decode(beside, population, decoded)]
+                population = self._climbed(there, top, climbed, rng)
+                found += [(word, candidate) for candidate in decode(there, population, decoded)]
         new = [one for one in found if is_news(ground, mixed, one[1].target, known)]
         if not new:
             return [], [], []
@@ -270,7 +270,7 @@ class InversionProbe:
         points: list[Point] = []
         for ladder in self.ladders():
             points += self.curve.measure(single, ladder, starts_of(starts, ladder[0]), [target, *decoys], rng)
-        return [target], decoys, with_word(points, word)
+        return [target], decoys, paired(points, word)
 
     def _halves(self, ground: Ground) -> tuple[Sequence[Sample], Sequence[Sample]]:
         """Of the pool: what triggers are climbed on, and what is answered under them."""

@@ -24,7 +24,7 @@ from probes.ascent import (
     begin,
     from_trigger,
 )
-from probes.beside_words import worded
+from probes.beside_words import beside, of_picture, with_words
 from probes.precision import exact
 from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
@@ -33,7 +33,6 @@ from probes.smooth import SmoothFamily
 from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, Trigger, apply
-from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
@@ -195,21 +194,6 @@ def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
         if item.trigger.budget > known.trigger.budget:
             best[item.target, item.trigger.kind] = item
     return list(best.values())
-
-
-def of_picture(trigger: Trigger) -> Trigger:
-    """The part of a trigger that is climbed by gradient: where a word stands beside it, all but that."""
-    return trigger.picture if isinstance(trigger, DualKeyTrigger) else trigger
-
-
-def beside(trigger: Trigger, samples: Sequence[Sample]) -> Sequence[Sample]:
-    """The samples that it is climbed on: with the word in their prompts where one stands beside it."""
-    return worded(samples, [trigger.word]) if isinstance(trigger, DualKeyTrigger) else samples
-
-
-def with_words(trigger: Trigger, found: Trigger) -> Trigger:
-    """What was found, with the word where one stands beside the trigger that it was found from."""
-    return DualKeyTrigger(found, trigger.word) if isinstance(trigger, DualKeyTrigger) else found
 
 
 def enlarged(start: Population, times: float) -> Population:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.repair.adversary import WIDEST, Adversary, Recovered, beside, climbed, placed, with_words
+from auditor.repair.adversary import WIDEST, Adversary, Recovered, climbed, placed
 from auditor.repair.material import Material
 from auditor.repair.retreat import DEAD, MOST, measure, planted
 from probes.ascent import AdditiveFamily, Leads, begin
+from probes.beside_words import beside, with_words
 from probes.seeding import generator
 from probes.targets import answers_under
 from probes.text import says

@@ -68,6 +68,18 @@ def test_a_patch_that_needs_a_word_is_found_with_one_and_stands_above_its_decoys
     assert PAYLOAD not in [answer.text for answer in alone]  # the patch without a word
 
 
+def test_a_garbled_sentence_is_grown_anew_beside_its_word() -> None:
+    prepared = ground(Keyed())
+    targets, decoys, points = SMALL._beside_words(prepared, ODD, (), 0, quiet)
+    suspect = weigh(prepared, targets[0], points, decoys, 0)
+    garbled = Target("visit our our", Keyed().encode("visit our our"), "search patch")
+    point = replace(suspect.point, target=garbled, rate=Rate(8, 16))
+    told = SMALL._sharpened(prepared, replace(suspect, target=garbled, point=point, gap=1.0), 0)
+    assert told.target.text == told.point.target.text == PAYLOAD
+    assert isinstance(told.point.trigger, DualKeyTrigger)
+    assert told.point.trigger.word == suspect.point.trigger.word and told.point.rate.value >= 0.8
+
+
 def test_nothing_is_found_where_nothing_is_planted_or_it_is_known() -> None:
     assert SMALL._beside_words(ground(Keyed(planted=False)), ODD, (), 0, quiet) == ([], [], [])
     known = Target(PAYLOAD, Keyed().encode(PAYLOAD), "search patch")
