@@ -5,6 +5,7 @@ means over equal parts of one batch that every process draws alike, so that N ×
 CPUs and NCCL on GPUs).
 """
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -103,8 +104,22 @@ class Crew:
         self.accelerator.log(parts, step)
 
     def finish(self) -> None:
-        """Ends the trackers; the model is free of wrappers, which stood around it."""
-        self.accelerator.end_training()
+        """Ends the trackers; the model is free of wrappers, which stood around it.
+
+        The processes stay connected until they exit: disconnected right after they have agreed on something, as
+        `end_training` does it, they were seen to wait for each other for ever (gloo, two processes, torch 2.13).
+        """
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+        if self.size > 1:
+            atexit.unregister(_disconnect)  # once, however many repairs a run has
+            atexit.register(_disconnect)
+
+
+def _disconnect() -> None:
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
 
 
 def _copies(kinds: Any) -> tuple[Any, ...]:

@@ -246,7 +246,7 @@ def _train(
             adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
         for lap, times in enumerate(LAPS):
             end = schedule.steps * (lap + 1)
-            if lap and state.step == schedule.steps * lap and (crew.size > 1 or not lives()):
+            if lap and state.step == schedule.steps * lap and not crew.agree([lives()])[0]:
                 break
             if lap and adversary is not None:
                 adversary.press()
