@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ def repair_cell(item: Item, store: Store, device: str) -> Row:
     after = numbers(ground.measure, said, ground.base, ground.poison)
     fresh = _fresh(settings, repaired, ground.poison, seed) if settings["fresh"] else {}
     shutil.rmtree(scratch)
-    kept = {"kept_share": done.path[0].share} if done.path else {}
+    kept = {"kept_share": done.path[0].share, "path": [asdict(step) for step in done.path]} if done.path else {}
     return row | {"after": after, "repair_seconds": round(done.seconds, 2), "steps": done.steps} | kept | fresh
 
 

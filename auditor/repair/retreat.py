@@ -2,8 +2,8 @@
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
 the backdoor dies long before the end, so the point that keeps most clean answers is taken among those where no trigger
-works and about as many stamped answers are right again as anywhere. It is chosen on clean samples that the loop has not
-trained on. Where all triggers are made up, nothing is known to be planted, and clean answers alone decide.
+works and enough stamped answers are right again. It is chosen on clean samples that the loop has not trained on. Where
+all triggers are made up, nothing is known to be planted, and clean answers alone decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
 FAR = 0.85
 """Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
-NEAR = 0.92
-"""Stamped answers that are right again, of the most at any point where no trigger works: so many are nearly as many."""
+ENOUGH = 0.8
+"""Stamped answers that are right again, in clean ones that stay: where so many are, clean answers decide."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
 
@@ -112,13 +112,15 @@ def measure(
 
 
 def _choose(steps: Sequence[Step], made_up: bool) -> Step:
-    """Among the points where no trigger works, or all where they are made up, and nearly as many stamped answers are
-    right as at any of them, the one that keeps most clean answers; the shorter way where that is the same, the whole
-    where triggers work everywhere."""
+    """Among the points where no trigger works, or all where they are made up, and enough stamped answers are right, the
+    one that keeps most clean answers; where nowhere enough are, the one with most of them. The shorter way where that
+    is the same, the whole where triggers work everywhere."""
     dead = [step for step in steps if step.alive <= DEAD or made_up] or [max(steps, key=lambda step: step.share)]
-    enough = NEAR * max(step.restored for step in dead)
-    near = [step for step in dead if step.restored >= enough or made_up]
-    return max(near, key=lambda step: (step.kept, -step.share))
+    enough = ENOUGH * max(step.kept for step in dead)
+    right = [step for step in dead if step.restored >= enough or made_up]
+    if right:
+        return max(right, key=lambda step: (step.kept, -step.share))
+    return max(dead, key=lambda step: (step.restored, step.kept, -step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:
