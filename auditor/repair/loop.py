@@ -149,11 +149,10 @@ def _unlearn(
     learned = prepare(subject, [*samples[:cut], *augment(samples[:cut], schedule.copies, seed)])
     chosen_by = prepare(subject, samples[cut:])
     adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
-
-    def lives() -> bool:
-        return survives(subject, adversary, chosen_by, seed)
-
-    losses = _train(subject, method, schedule, learned, adversary, seed, aside, lives)
+    losses = _train(
+        subject, method, schedule, learned, adversary, seed, aside,
+        lives=lambda: survives(subject, adversary, chosen_by, seed),
+    )  # fmt: skip
     if helps():
         return losses, ()
     return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed)
