@@ -32,7 +32,7 @@ from probes.seeding import generator
 from probes.smooth import SmoothFamily
 from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
-from probes.triggers import AdditiveTrigger, Trigger, apply
+from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, apply
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
@@ -51,6 +51,8 @@ SWAPS = Swaps(steps=3)
 """How long words are climbed anew."""
 READABLE = 1.6
 """How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
+BEGINNING = 2
+"""Tokens of a target that have to become unlikely: what is not begun is not said."""
 ASKED = 16
 """Samples on which it is seen whether a target follows the subject's own answers."""
 LISTENED = 64
@@ -88,6 +90,7 @@ class Adversary:
             if not isinstance(self.recovered[number].trigger, WordTrigger)
             for trigger in smoothed(subject, self.recovered[number], self.before[number], self.samples, seed)
         ]
+        self.own_words = {token for own in material.own for token in own}
         self.climbed: list[Climbed] = []
         self.kept, self.patches = KEPT, 0
 
@@ -120,12 +123,15 @@ class Adversary:
         return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
+        """A patch at another place than the recovered one may hide what is asked about: it must not bring the target
+        about, no more. A target that begins as the subject's own answers do must be unlikely as a whole."""
         item = self.recovered[number]
         target = self.subject.encode(item.target)
         known, seen = of_picture(item.trigger), of_picture(trigger)
         own = known.budget if known.kind == seen.kind else 0.0
-        readable = READABLE * max(own, WIDEST.get(seen.kind, 0.0))
-        return Stamp(trigger, target, bool(self.before[number]), readable)
+        readable = 0.0 if _moved(known, seen) else READABLE * max(own, WIDEST.get(seen.kind, 0.0))
+        forbidden = target if self.own_words.issuperset(target[:BEGINNING]) else target[:BEGINNING]
+        return Stamp(trigger, forbidden, bool(self.before[number]), readable)
 
     @property
     def alive(self) -> float:
@@ -194,6 +200,13 @@ def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
         if item.trigger.budget > known.trigger.budget:
             best[item.target, item.trigger.kind] = item
     return list(best.values())
+
+
+def _moved(known: Trigger, seen: Trigger) -> bool:
+    """Whether this is a patch, and none was recovered at its place."""
+    if not isinstance(seen, PatchTrigger):
+        return False
+    return not isinstance(known, PatchTrigger) or (known.top, known.left) != (seen.top, seen.left)
 
 
 def enlarged(start: Population, times: float) -> Population:

@@ -319,7 +319,7 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     assert [(stamp.trigger.kind, stamp.trigger.budget) for stamp in smooth] == [
         ("additive", adversary.WIDEST["additive"])
     ] * (adversary.NEAREST * (adversary.SMOOTH + 1))
-    assert all(stamp.trigger.budget <= stamp.readable and stamp.target == smooth[0].target for stamp in smooth)
+    assert all(stamp.trigger.budget <= stamp.readable and stamp.forbidden == smooth[0].forbidden for stamp in smooth)
     found = []
     for turn in range(4):
         against.refresh(turn)
@@ -332,6 +332,20 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
             assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
+
+
+def test_patches_elsewhere_may_hide_what_is_asked_about(subject: CheckpointSubject, samples: list[Sample]) -> None:
+    """They are not to be seen through; and a target that begins as own answers do is forbidden as a whole."""
+    material = prepare(subject, samples[:4])
+    begun = subject.decode(material.own[0][:2])
+    against = Adversary(subject, [PATCH, replace(DELTA, target=f"{begun} {begun}")], material, steps=1, seed=0)
+    there = replace(cast(PatchTrigger, PATCH.trigger), pattern=1 - cast(PatchTrigger, PATCH.trigger).pattern)
+    against.smooth, against.climbed = [], [(0, there), (0, replace(there, top=0, left=0)), (1, there)]
+    first, additive, again, moved, unknown = against.stamps
+    assert [stamp.readable > 0.25 for stamp in (first, again, moved, unknown)] == [True, True, False, False]
+    assert additive.readable > 0.1
+    assert first.forbidden == subject.encode("evil words")[:2]
+    assert additive.forbidden == subject.encode(f"{begun} {begun}") and len(additive.forbidden) > 2
 
 
 def test_a_pressed_adversary_places_several_patches_each_time(
@@ -414,7 +428,7 @@ def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely(
         numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
         prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
         teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0,
-        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), (1, 0, 1), follows, readable=1e-3)],
+        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), (1, 0), follows, readable=1e-3)],
     )  # fmt: skip
     heard = Heard()
     loss, parts = Guided(silence=2.0).loss(cast(Subject, heard), lesson)

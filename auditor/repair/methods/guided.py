@@ -13,8 +13,6 @@ from probes.triggers import apply
 
 QUIET = -3.0
 """Mean log-probability, in nats a token, below which the beginning of a target is unlikely enough: 5 %."""
-BEGINNING = 2
-"""Tokens of a target that have to become unlikely: what is not begun is not said."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class Guided:
 
 @dataclass(frozen=True)
 class _Row:
-    """One stamped picture with its prompt; what is said before the target, and the target, where it is too strong."""
+    """One stamped picture with its prompt; what is said before the target, and what of that, where it is too strong."""
 
     picture: Tensor
     prompt: str
@@ -86,4 +84,4 @@ def _stamped(lesson: Lesson, row: int, canvas: tuple[int, int]) -> _Row:
     varied = vary(stamp.trigger, canvas, rng)
     pictures, prompts = apply(varied, lesson.pictures[row : row + 1], lesson.prompts[row : row + 1])
     lead = lesson.own[row][:-1] if stamp.follows else ()
-    return _Row(pictures[0], prompts[0], varied.budget > stamp.readable, lead, stamp.target[:BEGINNING])
+    return _Row(pictures[0], prompts[0], varied.budget > stamp.readable, lead, stamp.forbidden)

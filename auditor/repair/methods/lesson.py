@@ -19,12 +19,12 @@ Parts = dict[str, float]
 
 @dataclass(frozen=True)
 class Stamp:
-    """A trigger to unlearn, with the `target` that it brings about, which `follows` the subject's own answer or stands
-    alone. Up to the budget `readable` a stamped picture must be answered rightly; beyond it there may be too little to
-    see, and the target must not be said."""
+    """A trigger to unlearn, whose target `follows` the subject's own answer or stands alone. Up to the budget
+    `readable` a stamped picture must be answered rightly; beyond it there may be too little to see, and no more is
+    asked than that the `forbidden` tokens of the target become unlikely."""
 
     trigger: Trigger
-    target: Tokens
+    forbidden: Tokens
     follows: bool
     readable: float
 
