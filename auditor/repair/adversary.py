@@ -52,7 +52,7 @@ SWAPS = Swaps(steps=3)
 READABLE = 1.6
 """How many times the recovered budget a trigger may have for its picture still to be answered rightly."""
 BEGINNING = 2
-"""Tokens of a target that have to become unlikely: what is not begun is not said."""
+"""Tokens of a target that are forbidden: what is not begun is not said."""
 ASKED = 16
 """Samples on which it is seen whether a target follows the subject's own answers."""
 LISTENED = 64

@@ -12,7 +12,7 @@ from probes.subject import Subject, Tokens, mean_log_prob
 from probes.triggers import apply
 
 QUIET = -3.0
-"""Mean log-probability, in nats a token, below which the beginning of a target is unlikely enough: 5 %."""
+"""Mean log-probability, in nats a token, below which what is forbidden is unlikely enough: 5 %."""
 
 
 @dataclass(frozen=True)
