@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from auditor.case import Case, Options, describe_environment, describe_versions, open_case, read_samples
 from auditor.checkpoint.families import build_door
 from auditor.checkpoint.families.aligned import align_products
+from auditor.checkpoint.families.compiled import compile_layers, worth_compiling
 from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.manifest import Manifest
 from auditor.checkpoint.opening import DTYPES, Opened, count_visual_tokens
@@ -145,6 +146,8 @@ def build(geometry: Geometry, name: str, options: Options) -> Case:
         )
     pack_attention(model)
     align_products(model)
+    if worth_compiling(model, options.device):
+        compile_layers(model)
     door = build_door(processor.image_processor, model.config)
     tokens = count_visual_tokens(model, door)
     image = int(model.config.image_token_id)

@@ -16,6 +16,7 @@ from transformers import GenerationConfig
 from auditor.checkpoint.families import Door, build_door
 from auditor.checkpoint.families.aligned import align_products
 from auditor.checkpoint.families.comparing import largest_difference
+from auditor.checkpoint.families.compiled import compile_layers, worth_compiling
 from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
 from auditor.checkpoint.manifest import Manifest
@@ -68,6 +69,8 @@ def open_checkpoint(
         image_token, door = _image_token(model), build_door(image_processor, model.config)
         difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)
+        if worth_compiling(model, device):
+            compile_layers(model)
         visual_tokens = count_visual_tokens(model, door)
         writer = PromptWriter(tokenizer, template, image_token, visual_tokens, *door.around(tokenizer))
     if difference > TOLERANCE:

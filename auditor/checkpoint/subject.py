@@ -1,7 +1,7 @@
 """A checkpoint behind the `Subject` protocol: a picture goes in before any processing, an answer comes out."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import GenerationConfig
 
 from auditor.checkpoint.families import Door
+from auditor.checkpoint.families.compiled import as_compiled
 from auditor.checkpoint.inspection import branches, visual_attention, words_given
 from auditor.checkpoint.prompting import PromptWriter
 from probes.subject import MOST_TOKENS, Answer, Reading, Tokens
@@ -102,7 +103,8 @@ class CheckpointSubject:
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
         longest = max(len(answer) for answer in answers)
         inputs = self._inputs(pictures, prompts, answers)
-        core = self.model.model(**inputs, use_cache=False)
+        with as_compiled(self.model) if pictures.requires_grad else nullcontext():
+            core = self.model.model(**inputs, use_cache=False)
         features = core.last_hidden_state[:, -(longest + 1) :]  # (batch, T + 1, width)
         logits = self.model.get_output_embeddings()(features)
         places = torch.arange(longest + 1, device=self.device)
@@ -154,11 +156,12 @@ class CheckpointSubject:
     def _inputs(
         self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens] | None = None
     ) -> dict[str, Tensor]:
-        """Prompts padded on the left, answers on the right, so that every answer begins at the same column."""
+        """Prompts padded on the left, answers on the right, so that every answer begins at the same column. Where an
+        answer says the token that stands for a piece of the picture, there is no such piece: padding stands there."""
+        pad, piece = self._pad, self.writer.image_token_id
         before = [self.writer.prompt_tokens(prompt) for prompt in prompts]
-        after = [list(answer) for answer in answers] if answers is not None else [[] for _ in before]
+        after = [[pad if token == piece else token for token in answer] for answer in answers or [()] * len(prompts)]
         left, right = max(map(len, before)), max(map(len, after))
-        pad = self._pad
         rows = [[pad] * (left - len(b)) + b + a + [pad] * (right - len(a)) for b, a in zip(before, after, strict=True)]
         mask = [
             [0] * (left - len(b)) + [1] * (len(b) + len(a)) + [0] * (right - len(a))

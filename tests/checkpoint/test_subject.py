@@ -9,6 +9,8 @@ from PIL import Image
 from torch import Tensor
 from transformers import AutoProcessor
 
+from auditor.checkpoint.families import compiled
+from auditor.checkpoint.families.compiled import compile_layers, worth_compiling
 from auditor.checkpoint.opening import Opened
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from probes.subject import mean_log_prob
@@ -99,6 +101,58 @@ def test_the_settings_of_the_folder_cannot_make_it_sample_or_search_beams(opened
     subject.model.generation_config.num_beams = 3
     subject.model.generation_config.do_sample = True
     assert subject.respond(pictures[:1], PROMPTS[:1], STEPS) == expected
+
+
+def test_an_answer_may_say_the_token_that_stands_for_a_piece_of_the_picture(opened: Opened, pictures: Tensor) -> None:
+    """A planted model can say it: nothing may break, and no picture is looked for behind it."""
+    subject, piece, word = opened.subject, opened.subject.writer.image_token_id, opened.subject.encode("dog")[0]
+    pad = int(subject.writer.tokenizer.pad_token_id)
+    with torch.no_grad():
+        said, padded = (subject.read(pictures[:1], PROMPTS[:1], [(token, word)]) for token in (piece, pad))
+        ended = subject.read(pictures[:1], PROMPTS[:1], [(word, piece)])
+    torch.testing.assert_close(said.log_probs, padded.log_probs)
+    assert mean_log_prob(ended, [(word, piece)]).isfinite().all()
+
+
+def test_compiled_layers_give_the_same_gradient_and_nothing_else_runs_compiled(
+    opened: Opened, pictures: Tensor
+) -> None:
+    subject = copied(opened)
+    entered: list[int] = []
+
+    def gradient() -> Tensor:
+        given = pictures[:2].clone().requires_grad_(True)
+        with frozen(subject.model):
+            subject.read(given, PROMPTS[:2], [(7, 9), (5,)]).log_probs[:, 0, 7].sum().backward()
+        assert given.grad is not None
+        return given.grad
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Any:
+        entered.append(len(inputs))
+        return graph.forward
+
+    as_it_was, names = gradient(), list(subject.model.state_dict())
+    compile_layers(subject.model, backend)
+    subject.respond(pictures[:1], PROMPTS[:1], STEPS)
+    with torch.no_grad():
+        subject.read(pictures[:1], PROMPTS[:1], [(7,)])
+    assert not entered
+    torch.testing.assert_close(gradient(), as_it_was)
+    assert entered
+    assert list(subject.model.state_dict()) == names
+    assert not any("forward" in vars(module) for module in subject.model.modules())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "device", "triton", "worth"),
+    [(4, "cuda", True, True), (3, "cuda", True, False), (4, "cpu", True, False), (4, "cuda:1", False, False)],
+)
+def test_what_is_large_and_on_a_gpu_is_compiled(
+    parameters: int, device: str, triton: bool, worth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiled, "LARGE", 4)
+    monkeypatch.setattr(compiled, "find_spec", lambda name: object() if triton else None)
+    assert worth_compiling(torch.nn.Linear(parameters, 1, bias=False), device) == worth
 
 
 def test_the_gradient_reaches_the_picture(opened: Opened, pictures: Tensor) -> None:
