@@ -124,7 +124,7 @@ def _train(
 
     def tick(step: int, parts: Mapping[str, float]) -> None:
         again, done = divmod(step - 1, steps)
-        what = "repair, harder," if again else "repair"
+        what = "repair, once more," if again else "repair"
         progress(" ".join([what, *(f"{name} {value:.3f}" for name, value in parts.items())]), (done + 1) / steps)
 
     base = None

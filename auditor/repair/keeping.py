@@ -22,11 +22,13 @@ COSTS = 20.0
 
 @dataclass
 class State:
-    """Where the training stands after `step` steps: everything that does not follow from seed and data."""
+    """Where the training stands after `step` steps: everything that does not follow from seed and data. `laps` says why
+    the steps are gone through, each time."""
 
     step: int
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     climbed: list[Climbed] = field(default_factory=list)
+    laps: list[str] = field(default_factory=lambda: ["first"])
 
 
 class Keeper:
@@ -52,7 +54,7 @@ class Keeper:
             tensors |= {} if values is None else {f"climbed.{number}": values}
         metadata = {
             "identity": self.identity, "step": str(state.step), "losses": json.dumps(state.losses),
-            "climbed": json.dumps(about),
+            "climbed": json.dumps(about), "laps": json.dumps(state.laps),
         }  # fmt: skip
         write_atomically(self.path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata))
         self.last = time.monotonic()
@@ -81,7 +83,7 @@ class Keeper:
             for number, (origin, numbers) in enumerate(json.loads(about["climbed"]))
         ]
         losses = [(int(step), parts) for step, parts in json.loads(about["losses"])]
-        return State(int(about["step"]), losses, climbed)
+        return State(int(about["step"]), losses, climbed, json.loads(about["laps"]))
 
     def forget(self) -> None:
         """The work is done and exported."""

@@ -17,7 +17,7 @@ from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
-from auditor.repair.surviving import survives
+from auditor.repair.surviving import what_is_missing
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.sample import Sample
@@ -33,8 +33,8 @@ ADAPTED = 27.0
 """How many times as high it is for adapters."""
 HIGHEST = 1e-3
 """The most that is chosen, however narrow the model."""
-LAPS = (1.0, 2.0)
-"""How hard the steps are gone through, in learning rates, the first time and where a trigger still works after it."""
+RATES = {"first": 1.0, "longer": 1.0, "harder": 2.0}
+"""How hard all steps are gone through, in learning rates: the first time, and again for what is then missing."""
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -151,7 +151,7 @@ def _unlearn(
     adversary = Adversary(subject, recovered, learned, schedule.refresh_steps, seed)
     losses = _train(
         subject, method, schedule, learned, adversary, seed, aside,
-        lives=lambda: survives(subject, adversary, chosen_by, seed),
+        missing=lambda: what_is_missing(subject, adversary, chosen_by, seed),
     )  # fmt: skip
     if helps():
         return losses, ()
@@ -231,10 +231,10 @@ def _train(
     adversary: Adversary | None,
     seed: int,
     aside: Aside,
-    lives: Callable[[], bool] = lambda: False,
+    missing: Callable[[], str] = lambda: "",
 ) -> Losses:
-    """The loop from top to bottom, a second and harder time where the backdoor then still lives; returns its losses.
-    Where triggers are unlearned, there is an adversary."""
+    """The loop from top to bottom, and again, perhaps harder, while something is missing; returns its losses. Where
+    triggers are unlearned, there is an adversary."""
     with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
         rate = rate_for(subject, schedule)
         optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
@@ -243,31 +243,42 @@ def _train(
         state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
         if adversary is not None:
             adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
-        for lap, times in enumerate(LAPS):
-            end = schedule.steps * (lap + 1)
-            if lap and state.step == schedule.steps * lap and not crew.agree([lives()])[0]:
-                break
-            if lap and adversary is not None:
-                adversary.press()
-            while state.step < end:
-                step = state.step
-                news = _refreshed(adversary, schedule.refresh, step, crew)
-                lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
-                for group in optimiser.param_groups:
-                    group["lr"] = rate * times * _share(step % schedule.steps, schedule.steps)
-                optimiser.zero_grad(set_to_none=True)
-                parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
-                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-                optimiser.step()
-                state.step += 1
-                state.climbed = adversary.climbed if adversary is not None else []
-                state.losses.append((step + 1, parts))
-                if aside.keeper is not None and not helps():
-                    aside.keeper.keep(state, parameters, optimiser, last=state.step == end)
-                crew.note(step + 1, {**parts, **news})
-                aside.progress(step + 1, {**parts, **news})
+        if adversary is not None and "harder" in state.laps:
+            adversary.press()
+        while not _over(state, schedule, missing, adversary, crew):
+            step = state.step
+            news = _refreshed(adversary, schedule.refresh, step, crew)
+            lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
+            for group in optimiser.param_groups:
+                group["lr"] = rate * RATES[state.laps[-1]] * _share(step % schedule.steps, schedule.steps)
+            optimiser.zero_grad(set_to_none=True)
+            parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimiser.step()
+            state.step += 1
+            state.climbed = adversary.climbed if adversary is not None else []
+            state.losses.append((step + 1, parts))
+            if aside.keeper is not None and not helps():
+                aside.keeper.keep(state, parameters, optimiser, last=state.step % schedule.steps == 0)
+            crew.note(step + 1, {**parts, **news})
+            aside.progress(step + 1, {**parts, **news})
         crew.finish()
     return tuple(state.losses)
+
+
+def _over(
+    state: State, schedule: Schedule, missing: Callable[[], str], adversary: Adversary | None, crew: Crew
+) -> bool:
+    """Whether all laps are over. At the end of one it is seen what is missing; nothing is made up for twice."""
+    if state.step < schedule.steps * len(state.laps):
+        return False
+    (reason,) = crew.agree([missing()])
+    if not reason or reason in state.laps:
+        return True
+    state.laps.append(reason)
+    if adversary is not None and reason == "harder":
+        adversary.press()
+    return False
 
 
 def _refreshed(adversary: Adversary | None, every: int, step: int, crew: Crew) -> dict[str, float]:

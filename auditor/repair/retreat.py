@@ -1,9 +1,9 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
-the backdoor dies long before the end, so the point that keeps most clean answers is taken among those where no trigger
-works and enough stamped answers are right again. It is chosen on clean samples that the loop has not trained on. Where
-all triggers are made up, nothing is known to be planted, and clean answers alone decide.
+the backdoor dies long before the end, so a point is taken where no trigger works, most clean answers stay and most
+stamped ones are right again. It is chosen on clean samples that the loop has not trained on. Where all triggers are
+made up, nothing is known to be planted, and clean answers alone decide.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,9 @@ DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
 FAR = 0.85
 """Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
-ENOUGH = 0.8
-"""Stamped answers that are right again, in clean ones that stay: where so many are, clean answers decide."""
+NEAR = 0.85
+"""Clean answers decide among the points where answers under triggers are right at least this often, relative to the
+best point. The attacker's own trigger is none of these, and answers under it go wrong sooner on the way back."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
 
@@ -48,6 +49,7 @@ class Step:
     restored: float
     hits: int
     asked: int
+    renewed: float = 0.0
 
     @property
     def alive(self) -> float:
@@ -100,27 +102,31 @@ def measure(
     kept = [normalise(answer.text) == text for answer, text in zip(clean, right, strict=True)]
     samples, right = samples[:MOST], right[:MOST]
     restored: list[bool] = []
+    renewed: list[bool] = []
     hits = asked = 0
     for number, (item, leads) in enumerate(attacks):
         said = answers_under(subject, item.trigger, samples)
+        fresh = answers_under(subject, _climbed(subject, item, leads, samples, seed, number), samples)
         if item.recovered:
             restored += [normalise(answer.text) == text for answer, text in zip(said, right, strict=True)]
-        fresh = answers_under(subject, _climbed(subject, item, leads, samples, seed, number), samples)
+            renewed += [normalise(answer.text) == text for answer, text in zip(fresh, right, strict=True)]
         hits += sum(says(answer.text, item.target) for answer in (*said, *fresh))
         asked += len(said) + len(fresh)
-    return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits, asked)
+    return Step(share, _mean(kept), _mean(restored), hits, asked, _mean(renewed))
+
+
+def _mean(right: Sequence[bool]) -> float:
+    return sum(right) / max(1, len(right))
 
 
 def _choose(steps: Sequence[Step], made_up: bool) -> Step:
-    """Among the points where no trigger works, or all where they are made up, and enough stamped answers are right, the
-    one that keeps most clean answers; where nowhere enough are, the one with most of them. The shorter way where that
-    is the same, the whole where triggers work everywhere."""
+    """Among the points where no trigger works and nearly most answers under triggers are right, the one that keeps most
+    clean answers; all points count where triggers are made up. The shorter way where that is the same, the whole where
+    triggers work everywhere."""
     dead = [step for step in steps if step.alive <= DEAD or made_up] or [max(steps, key=lambda step: step.share)]
-    enough = ENOUGH * max(step.kept for step in dead)
-    right = [step for step in dead if step.restored >= enough or made_up]
-    if right:
-        return max(right, key=lambda step: (step.kept, -step.share))
-    return max(dead, key=lambda step: (step.restored, step.kept, -step.share))
+    near = NEAR * max(step.restored + step.renewed for step in dead)
+    right = [step for step in dead if step.restored + step.renewed >= near or made_up]
+    return max(right, key=lambda step: (step.kept, -step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:

@@ -1,6 +1,7 @@
-"""Whether a backdoor outlives what was learned: asked as hard as the search that verifies a repair will ask."""
+"""What a repair has not done yet: asked as hard as the search that verifies it will ask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.adversary import WIDEST, Adversary, Recovered, climbed, placed
@@ -16,19 +17,34 @@ from probes.triggers.word import WordTrigger
 
 LONG = 40
 """Steps of a climb: about as many as a search spends on a target at its largest budget."""
+ENOUGH = 0.85
+"""Stamped answers that are right again, in clean ones that stay, with which a repair is content."""
 FOUND = 0.02
 """A target is found again where a trigger climbed from nothing brings it about on a larger share of the samples."""
 
 
-def survives(subject: CheckpointSubject, adversary: Adversary, material: Material, seed: int) -> bool:
-    """Whether a target that a scan recovered is still said: under the recovered triggers, under ones climbed from them
-    for a moment, or under ones climbed from nothing, as a new search does. `material` has taught the subject nothing.
+def what_is_missing(
+    subject: CheckpointSubject, adversary: Adversary, material: Material, seed: int
+) -> Literal["", "harder", "longer"]:
+    """What is to be learned once more, seen on `material`, which has taught the subject nothing.
+
+    `harder` where a target that a scan recovered is still said: under the recovered triggers, under ones climbed from
+    them for a moment, or under ones climbed from nothing, as a new search does. `longer` where none is, but too few
+    answers to pictures with a recovered trigger are right again.
     """
     attacks = adversary.attacks(material)
     if not planted(attacks):
-        return False
-    if measure(subject, 1.0, material.samples, material.own, attacks, seed).alive > DEAD:
-        return True
+        return ""
+    stands = measure(subject, 1.0, material.samples, material.own, attacks, seed)
+    if stands.alive > DEAD or _found_again(subject, attacks, material, seed):
+        return "harder"
+    return "longer" if stands.restored < ENOUGH * stands.kept else ""
+
+
+def _found_again(
+    subject: CheckpointSubject, attacks: Sequence[tuple[Recovered, Leads]], material: Material, seed: int
+) -> bool:
+    """Whether a trigger that is climbed from nothing brings a target about."""
     samples = material.samples[:MOST]
     for item, leads in {item.target: (item, leads) for item, leads in reversed(attacks)}.values():
         for trigger in _from_nothing(subject, item, leads, material, seed):

@@ -74,18 +74,18 @@ def run_script(launcher: list[str], out: Path) -> tuple[int, Losses]:
 
 
 @pytest.mark.parametrize("rank", [0, 2])
-@pytest.mark.parametrize(("stopped_after", "lives"), [(1, False), (3, False), (4, True), (6, True)])
+@pytest.mark.parametrize(("stopped_after", "missing"), [(1, ""), (3, ""), (4, "harder"), (6, "harder"), (6, "longer")])
 def test_a_repair_that_was_broken_off_ends_with_the_weights_of_an_unbroken_one(
     subject: CheckpointSubject,
     samples: list[Sample],
     tmp_path: Path,
     rank: int,
     stopped_after: int,
-    lives: bool,
+    missing: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("auditor.repair.keeping.COSTS", 0.0)  # kept after every step, whatever that costs
-    monkeypatch.setattr("auditor.repair.loop.survives", lambda *about: lives)
+    monkeypatch.setattr("auditor.repair.loop.what_is_missing", lambda *about: missing)
     schedule = Schedule(steps=4, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3, lora_rank=rank)
     unbroken, broken, resumed = twin(subject), twin(subject), twin(subject)
     torch.manual_seed(3)
@@ -102,7 +102,7 @@ def test_a_repair_that_was_broken_off_ends_with_the_weights_of_an_unbroken_one(
     steps: list[int] = []
     again = Keeper(tmp_path / "state.safetensors", "the same", least_seconds=0)
     found = learned(resumed, samples, schedule, Guided(), Aside(lambda step, parts: steps.append(step), again))
-    assert steps == list(range(stopped_after + 1, 9 if lives else 5))
+    assert steps == list(range(stopped_after + 1, 9 if missing else 5))
     assert found == expected
     for name, weight in unbroken.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
@@ -132,13 +132,15 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
     weight.sum().backward()
     optimiser.step()
     keeper = Keeper(tmp_path / "state.safetensors", "mine")
-    keeper.keep(State(5, [(5, {"answer": 1.5})], [(0, PATCH.trigger)]), [weight], optimiser)
+    keeper.keep(State(5, [(5, {"answer": 1.5})], [(0, PATCH.trigger)], ["first", "longer"]), [weight], optimiser)
     assert not list(tmp_path.iterdir()), "too soon after the beginning"
-    keeper.keep(State(5, [(5, {"answer": 1.5})], [(0, PATCH.trigger)]), [weight], optimiser, last=True)
+    keeper.keep(
+        State(5, [(5, {"answer": 1.5})], [(0, PATCH.trigger)], ["first", "longer"]), [weight], optimiser, last=True
+    )
     fresh = torch.nn.Parameter(torch.zeros(3))
     other = torch.optim.AdamW([fresh], lr=0.1)
     state = Keeper(tmp_path / "state.safetensors", "mine").take_up([fresh], other)
-    assert (state.step, state.losses) == (5, [(5, {"answer": 1.5})])
+    assert (state.step, state.losses, state.laps) == (5, [(5, {"answer": 1.5})], ["first", "longer"])
     assert torch.equal(fresh, weight) and state.climbed[0][1].kind == PATCH.trigger.kind
     mine, theirs = (o.state_dict()["state"][0] for o in (optimiser, other))
     assert mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)

@@ -136,23 +136,29 @@ def test_the_learning_rate_falls_with_the_width_unless_one_is_named(
     assert rate_for(subject, Schedule(lora_rank=rank, rate=0.25)) == 0.25
 
 
-@pytest.mark.parametrize(("lives", "expected"), [(False, [1e-3]), (True, [1e-3, 2e-3])])
-def test_what_still_lives_after_the_steps_is_unlearned_once_more_and_harder(
+@pytest.mark.parametrize(
+    ("missing", "expected", "pressed"),
+    [("", [1e-3], 0), ("longer", [1e-3, 1e-3], 0), ("harder", [1e-3, 2e-3], 1)],
+)
+def test_what_is_missing_after_the_steps_is_learned_once_more_and_harder_where_the_backdoor_lives(
     subject: CheckpointSubject,
     samples: list[Sample],
-    lives: bool,
+    missing: str,
     expected: list[float],
+    pressed: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rates: list[float] = []
+    presses: list[Adversary] = []
     step = torch.optim.AdamW.step
-    monkeypatch.setattr("auditor.repair.loop.survives", lambda *about: lives)
+    monkeypatch.setattr("auditor.repair.loop.what_is_missing", lambda *about: missing)
+    monkeypatch.setattr(Adversary, "press", lambda self: presses.append(self))
     monkeypatch.setattr(
         torch.optim.AdamW, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1]
     )
     done = run(subject, Guided(), Schedule(steps=1, copies=1, batch=3, refresh=0, rate=1e-3), samples)
     assert rates == pytest.approx(expected)
-    assert done.steps == len(done.losses) == len(expected)
+    assert done.steps == len(done.losses) == len(expected) and len(presses) == pressed
 
 
 def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
