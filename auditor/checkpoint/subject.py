@@ -20,7 +20,8 @@ class CheckpointSubject:
     """A Hugging Face image-text-to-text model that answers greedily and can be read, differentiably in the picture.
 
     Batches have one fixed shape (`batch_size` rows, padded by repeating the first row), because answers of one picture
-    must not depend on its neighbours.
+    must not depend on its neighbours. Where the device has too little memory for that many, it is half as many from
+    then on.
     """
 
     def __init__(
@@ -69,9 +70,14 @@ class CheckpointSubject:
     def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = MOST_TOKENS) -> list[Answer]:
         answers: list[Answer] = []
         with torch.no_grad(), evaluating(self.model):
-            for start in range(0, len(prompts), self.batch_size):
-                rows = slice(start, start + self.batch_size)
-                answers += self._respond_batch(pictures[rows], list(prompts[rows]), max_tokens)
+            while len(answers) < len(prompts):
+                rows = slice(len(answers), len(answers) + self.batch_size)
+                try:
+                    answers += self._respond_batch(pictures[rows], list(prompts[rows]), max_tokens)
+                except torch.OutOfMemoryError:
+                    if self.batch_size == 1:
+                        raise
+                    self.batch_size //= 2
         return answers
 
     def _respond_batch(self, pictures: Tensor, prompts: list[str], max_tokens: int) -> list[Answer]:

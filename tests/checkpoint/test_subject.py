@@ -1,6 +1,7 @@
 import copy
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -93,6 +94,31 @@ def test_an_answer_does_not_depend_on_its_neighbours(opened: Opened, pictures: T
     assert [answer.tokens for answer in together] == [answer.tokens for answer in alone]
     for one, other in zip(together, alone, strict=True):
         assert one.log_prob == pytest.approx(other.log_prob, abs=1e-4)
+
+
+@pytest.mark.parametrize(("room", "rows"), [(4, 4), (3, 2), (1, 1)])
+def test_a_small_device_is_given_fewer_pictures_at_once(
+    opened: Opened, pictures: Tensor, room: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject, prepare = copied(opened), CheckpointSubject._inputs
+    expected = subject.respond(pictures, PROMPTS, STEPS)
+
+    def inputs(self: CheckpointSubject, given: Tensor, *about: Any) -> dict[str, Tensor]:
+        if len(given) > room:
+            raise torch.OutOfMemoryError
+        return prepare(self, given, *about)
+
+    monkeypatch.setattr(CheckpointSubject, "_inputs", inputs)
+    assert [answer.tokens for answer in subject.respond(pictures, PROMPTS, STEPS)] == [a.tokens for a in expected]
+    assert subject.batch_size == rows
+
+
+def test_where_not_even_one_picture_has_room_nothing_is_tried_for_ever(
+    opened: Opened, pictures: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CheckpointSubject, "_inputs", Mock(side_effect=torch.OutOfMemoryError))
+    with pytest.raises(torch.OutOfMemoryError):
+        copied(opened).respond(pictures, PROMPTS, STEPS)
 
 
 def test_the_settings_of_the_folder_cannot_make_it_sample_or_search_beams(opened: Opened, pictures: Tensor) -> None:
