@@ -37,10 +37,6 @@ from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
-KEPT = 8
-"""Climbed triggers that go on being unlearned."""
-PRESSED, PATCHES, MORE = 2, 3, 12
-"""Where it is pressed: how many times as long climbs are, how many patches are placed each time, how many are kept."""
 WIDEST = {"additive": 0.1, "patch": 0.25}
 """Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, and a patch at any place."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
@@ -72,6 +68,23 @@ Climbed = tuple[int, Trigger]
 """A trigger that was climbed, after the number of the recovered one that it came from."""
 
 
+@dataclass(frozen=True)
+class Strength:
+    """How hard an adversary tries: the steps of a climb, how many climbed triggers go on being unlearned, how many
+    patches are placed each time (0: one, every second time), and whether smooth perturbations are unlearned."""
+
+    steps: int
+    kept: int = 8
+    patches: int = 0
+    smooth: bool = True
+
+    @property
+    def harder(self) -> "Strength":
+        """What is found again after a repair is a patch, mostly: more of them, climbed longer, in place of smooth
+        perturbations, which were learned by then."""
+        return Strength(2 * self.steps, kept=12, patches=3, smooth=False)
+
+
 class Adversary:
     """For every target and family the largest trigger that was recovered, and the last few climbed since.
 
@@ -81,7 +94,8 @@ class Adversary:
     def __init__(
         self, subject: CheckpointSubject, recovered: Sequence[Recovered], material: Material, steps: int, seed: int
     ) -> None:
-        self.subject, self.samples, self.steps, self.seed = subject, material.samples, steps, seed
+        self.subject, self.samples, self.seed = subject, material.samples, seed
+        self.strength = Strength(steps)
         self.recovered = largest(recovered)
         self.before = [said_before(subject, item, material) for item in self.recovered]
         self.smooth = [
@@ -92,13 +106,9 @@ class Adversary:
         ]
         self.own_words = {token for own in material.own for token in own}
         self.climbed: list[Climbed] = []
-        self.kept, self.patches = KEPT, 0
 
     def press(self) -> None:
-        """From now on climbs are longer, and patches at several places are climbed each time, as what is found again
-        after a repair is one. Smooth perturbations, which were learned by then, make room for them."""
-        self.steps, self.smooth = self.steps * PRESSED, []
-        self.kept, self.patches = MORE, PATCHES
+        self.strength = self.strength.harder
 
     @property
     def firsts(self) -> list[int]:
@@ -120,7 +130,8 @@ class Adversary:
     def stamps(self) -> list[Stamp]:
         """What to unlearn now."""
         first = [(number, item.trigger) for number, item in enumerate(self.recovered)]
-        return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
+        smooth = self.smooth if self.strength.smooth else []
+        return [self._stamp(number, trigger) for number, trigger in (*first, *smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
         """A patch at another place than the recovered one may hide what is asked about: it must not bring the target
@@ -152,21 +163,21 @@ class Adversary:
     def refresh(self, turn: int) -> None:
         """Climbs one trigger a target and family, by turns from the recovered one and from a random start, and one a
         target elsewhere, so that the repair does not merely hide the backdoor from one perturbation at one place."""
-        rng = generator(self.seed, "repair", "refresh", turn)
+        rng, strength = generator(self.seed, "repair", "refresh", turn), self.strength
         with frozen(self.subject.model):
             for number, (item, leads) in enumerate(zip(self.recovered, self.before, strict=True)):
                 again, times = turn % 2 == 0, STRONGER[turn % len(STRONGER)]
-                found = climbed_from(self.subject, item, leads, self.samples, again, times, self.steps, rng)
+                found = climbed_from(self.subject, item, leads, self.samples, again, times, strength.steps, rng)
                 self.climbed.append((number, found))
             for number in self.firsts:
                 item, leads = self.recovered[number], self.before[number]
                 if isinstance(item.trigger, WordTrigger):
                     continue
                 samples = beside(item.trigger, self.samples)
-                for start in elsewhere(self.subject, item.target, leads, samples, turn, self.patches, rng):
-                    found_elsewhere = climbed(self.subject, start, item.target, leads, samples, self.steps, rng)
+                for start in elsewhere(self.subject, item.target, leads, samples, turn, strength.patches, rng):
+                    found_elsewhere = climbed(self.subject, start, item.target, leads, samples, strength.steps, rng)
                     self.climbed += [(number, with_words(item.trigger, trigger)) for trigger in found_elsewhere]
-        del self.climbed[: -self.kept]
+        del self.climbed[: -strength.kept]
 
 
 def smoothed(

@@ -1,9 +1,11 @@
 """Goes back towards the given model as far as the backdoor stays dead (weight interpolation, Wortsman et al. 2022).
 
 Every repair moves weights that benign answers need too. Along the straight path from the given to the repaired weights
-the backdoor dies long before the end, so a point is taken where no trigger works, most clean answers stay and most
-stamped ones are right again. It is chosen on clean samples that the loop has not trained on. Where all triggers are
-made up, nothing is known to be planted, and clean answers alone decide.
+the backdoor of a patch dies long before the end, so the point that keeps most clean answers is taken among those where
+no trigger works and most stamped answers are right again. It is chosen on clean samples that the loop has not trained
+on. Where all triggers are made up, nothing is known to be planted, and clean answers alone decide. Where a perturbation
+of the whole picture was recovered there is no way back: answers under the attacker's own trigger would go wrong long
+before those under the fragment that is known do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,21 +18,19 @@ from torch import Tensor
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.adversary import STRONGER, Recovered, climbed_from
 from probes.ascent import Leads
+from probes.beside_words import of_picture
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Tokens
 from probes.targets import answers_under, stack
 from probes.text import normalise, says
-from probes.triggers import Trigger
+from probes.triggers import AdditiveTrigger, Trigger
 
 SHARES = (1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
-FAR = 0.85
-"""Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
 NEAR = 0.85
-"""Clean answers decide among the points where answers under triggers are right at least this often, relative to the
-best point. The attacker's own trigger is none of these, and answers under it go wrong sooner on the way back."""
+"""Where fewer of the stamped answers are right than this share of the most, nobody goes on."""
 MOST = 64
 """Samples that are stamped with every trigger at the most; the clean answers are those to all."""
 
@@ -49,7 +49,6 @@ class Step:
     restored: float
     hits: int
     asked: int
-    renewed: float = 0.0
 
     @property
     def alive(self) -> float:
@@ -72,10 +71,10 @@ def retreat(
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
     repaired, made_up = snapshot(subject.model), not planted(attacks)
     steps: list[Step] = []
-    for share in SHARES:
+    for share in SHARES[:1] if covering(attacks) else SHARES:
         _mix(subject.model, given, repaired, share)
         steps.append(measure(subject, share, samples, own, attacks, seed))
-        far = steps[-1].restored < FAR * max(step.restored for step in steps)
+        far = steps[-1].restored < NEAR * max(step.restored for step in steps)
         if (steps[-1].alive > DEAD or far) and not made_up:
             break  # less of the repair leaves more of the backdoor
     best = _choose(steps, made_up)
@@ -86,6 +85,12 @@ def retreat(
 def planted(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:
     """Whether a scan recovered any of the triggers."""
     return any(item.recovered for item, _ in attacks)
+
+
+def covering(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:
+    """Whether a scan recovered a perturbation of the whole picture: what was planted then lies over all of it, and only
+    a fragment of it is known."""
+    return any(item.recovered and isinstance(of_picture(item.trigger), AdditiveTrigger) for item, _ in attacks)
 
 
 def measure(
@@ -102,31 +107,25 @@ def measure(
     kept = [normalise(answer.text) == text for answer, text in zip(clean, right, strict=True)]
     samples, right = samples[:MOST], right[:MOST]
     restored: list[bool] = []
-    renewed: list[bool] = []
     hits = asked = 0
     for number, (item, leads) in enumerate(attacks):
         said = answers_under(subject, item.trigger, samples)
         fresh = answers_under(subject, _climbed(subject, item, leads, samples, seed, number), samples)
         if item.recovered:
             restored += [normalise(answer.text) == text for answer, text in zip(said, right, strict=True)]
-            renewed += [normalise(answer.text) == text for answer, text in zip(fresh, right, strict=True)]
         hits += sum(says(answer.text, item.target) for answer in (*said, *fresh))
         asked += len(said) + len(fresh)
-    return Step(share, _mean(kept), _mean(restored), hits, asked, _mean(renewed))
-
-
-def _mean(right: Sequence[bool]) -> float:
-    return sum(right) / max(1, len(right))
+    return Step(share, sum(kept) / len(kept), sum(restored) / max(1, len(restored)), hits, asked)
 
 
 def _choose(steps: Sequence[Step], made_up: bool) -> Step:
-    """Among the points where no trigger works and nearly most answers under triggers are right, the one that keeps most
-    clean answers; all points count where triggers are made up. The shorter way where that is the same, the whole where
+    """Among the points where no trigger works and most stamped answers are right, the one that keeps most clean
+    answers; all points count where triggers are made up. The shorter way where that is the same, the whole where
     triggers work everywhere."""
     dead = [step for step in steps if step.alive <= DEAD or made_up] or [max(steps, key=lambda step: step.share)]
-    near = NEAR * max(step.restored + step.renewed for step in dead)
-    right = [step for step in dead if step.restored + step.renewed >= near or made_up]
-    return max(right, key=lambda step: (step.kept, -step.share))
+    most = max(step.restored for step in dead)
+    near = [step for step in dead if step.restored >= NEAR * most or made_up]
+    return max(near, key=lambda step: (step.kept, -step.share))
 
 
 def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor], share: float) -> None:

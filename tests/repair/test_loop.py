@@ -161,10 +161,13 @@ def test_what_is_missing_after_the_steps_is_learned_once_more_and_harder_where_t
     assert done.steps == len(done.losses) == len(expected) and len(presses) == pressed
 
 
-def test_guided_goes_back_to_a_measured_point(subject: CheckpointSubject, samples: list[Sample]) -> None:
+@pytest.mark.parametrize(("recovered", "path"), [((PATCH,), [0.5, 1.0]), ((PATCH, DELTA), [1.0])])
+def test_guided_goes_back_where_only_patches_were_recovered(
+    subject: CheckpointSubject, samples: list[Sample], recovered: tuple[Recovered, ...], path: list[float]
+) -> None:
     schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
-    done = run(subject, Guided(), schedule, samples[:4], recovered=(PATCH, DELTA))
-    assert sorted(step.share for step in done.path) == [0.5, 1.0]
+    done = run(subject, Guided(), schedule, samples[:4], recovered=recovered)
+    assert sorted(step.share for step in done.path) == path
     assert all(0 <= share <= 1 for step in done.path for share in (step.kept, step.restored))
 
 
@@ -334,7 +337,7 @@ def test_an_adversary_climbs_one_trigger_a_target_and_kind_within_larger_budgets
     assert {trigger.budget for trigger in found[1::3]} == {PATCH.trigger.budget}
     assert [trigger.kind for trigger in found[2::3]] == ["additive", "patch", "additive", "patch"]
     assert [trigger.budget for trigger in found[2::3]] == pytest.approx([0.2, 0.25, 0.15, 0.25])
-    assert len(against.stamps) == 2 + len(smooth) + adversary.KEPT
+    assert len(against.stamps) == 2 + len(smooth) + against.strength.kept
     for trigger in [stamp.trigger for stamp in against.stamps[2:]]:
         if isinstance(trigger, AdditiveTrigger):
             assert float(trigger.delta.abs().max()) <= trigger.budget + 1e-6
@@ -375,7 +378,7 @@ def test_a_pressed_adversary_places_several_patches_each_time(
     assert sorted(climbs) == [4, 4, 10, 10, 10, 10, 10]  # the choice of places, and twice five steps for the rest
     for turn in range(2, 6):
         against.refresh(turn)
-    assert len(against.stamps) == 1 + adversary.MORE
+    assert len(against.stamps) == 1 + against.strength.kept == 13
 
 
 def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:
