@@ -269,7 +269,7 @@ def _train(
 def _over(
     state: State, schedule: Schedule, missing: Callable[[], str], adversary: Adversary | None, crew: Crew
 ) -> bool:
-    """Whether all laps are over. At the end of one it is seen what is missing; nothing is made up for twice."""
+    """Whether all laps are over. At the end of one it is seen what is missing, and nothing is tried twice."""
     if state.step < schedule.steps * len(state.laps):
         return False
     (reason,) = crew.agree([missing()])
