@@ -73,7 +73,8 @@ Margin = Annotated[
 Train = Annotated[str, typer.Option(help="Parts that are trained, of language, projector, vision.")]
 Accumulate = Annotated[int, typer.Option(min=1, help="Turns in which a batch is read: less memory, the same gradient.")]
 Precision = Annotated[
-    Literal["no", "bf16"], typer.Option("--mixed-precision", help="Arithmetic of the training; weights keep theirs.")
+    Literal["auto", "no", "bf16"],
+    typer.Option("--mixed-precision", help="Of the training; weights keep theirs. auto: bf16 where a CPU has it."),
 ]
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Compute activations twice: slower, far less memory.")
@@ -134,7 +135,7 @@ def repair(
     lora_rank: LoraRank = 0,
     train: Train = "language,projector,vision",
     accumulate: Accumulate = 1,
-    mixed_precision: Precision = "no",
+    mixed_precision: Precision = "auto",
     gradient_checkpointing: Checkpointing = False,
     rounds: Rounds = 1,
     margin: Margin = 0.01,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
+from typing import Literal
 
 import typer
 
@@ -43,7 +44,7 @@ class RepairChoice:
     lora_rank: int = 0
     train: tuple[str, ...] = Schedule.parts
     accumulate: int = 1
-    precision: str = "no"
+    precision: Literal["auto", "no", "bf16"] = "auto"
     checkpointing: bool = False
     rounds: int = 1
     margin: float = 0.01

@@ -25,7 +25,6 @@ from probes.ascent import (
     from_trigger,
 )
 from probes.beside_words import beside, of_picture, with_words
-from probes.precision import exact
 from probes.prompt_words import Speech, Swaps, climb
 from probes.sample import Sample
 from probes.seeding import generator
@@ -193,7 +192,7 @@ def smoothed(
         for grid in GRIDS:
             family = SmoothFamily(WIDEST["additive"], grid=grid)
             start = begin(family, subject.canvas, SMOOTH, rng)
-            best = _ascended(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
+            best = ascend(subject, start, goal, samples, Climb(steps=25, pictures=6), rng)
             drawn = family.drawn(best.values, subject.canvas)
             common = drawn.mean(dim=0)
             common = common * (family.budget / common.abs().max().clamp_min(1e-6))
@@ -253,20 +252,7 @@ def placed(
     patch = PatchFamily(WIDEST["patch"])
     start = begin(patch, subject.canvas, patch.places(subject.canvas), rng)
     goal = _goal(subject, target, leads, len(start.values))
-    return _ascended(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(count)
-
-
-def _ascended(
-    subject: CheckpointSubject,
-    start: Population,
-    goal: GivenAnswers,
-    samples: Sequence[Sample],
-    climb: Climb,
-    rng: torch.Generator,
-) -> Population:
-    """In full precision: processes that train together have to come to the same triggers."""
-    with exact():
-        return ascend(subject, start, goal, samples, climb, rng)
+    return ascend(subject, start, goal, samples, Climb(steps=4, pictures=3), rng).best(count)
 
 
 def _goal(subject: CheckpointSubject, target: str, leads: Leads, count: int) -> GivenAnswers:
@@ -285,7 +271,7 @@ def climbed(
 ) -> list[Trigger]:
     """The triggers of the population after some steps towards the target, said after what leads to it."""
     goal = _goal(subject, target, leads, len(start.values))
-    return _ascended(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
+    return ascend(subject, start, goal, samples, Climb(steps=steps, pictures=8), rng).triggers()
 
 
 def climbed_from(

@@ -19,6 +19,7 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.methods import Learning, Lesson
 from auditor.repair.methods.lesson import Parts
+from probes.precision import halved
 
 
 def helps() -> bool:
@@ -129,7 +130,8 @@ def _copies(kinds: Any) -> tuple[Any, ...]:
 
 @contextmanager
 def _in_precision(device: torch.device, precision: str) -> Iterator[None]:
-    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+    asked = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    with halved(device) if precision == "auto" else asked:
         yield
 
 

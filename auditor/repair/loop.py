@@ -3,8 +3,10 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -20,6 +22,7 @@ from auditor.repair.retreat import Step, retreat, snapshot
 from auditor.repair.surviving import what_is_missing
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
+from probes.precision import exact
 from probes.sample import Sample
 from probes.seeding import derive_seed
 
@@ -48,7 +51,8 @@ class Schedule:
     picture join it where own answers are all that is needed.
     `lora_rank` 0 trains the weights themselves; otherwise low-rank adapters that are merged at export. `parts` names
     what is trained: language, projector, vision. A batch is read in `turns` turns, by each of the processes that train
-    together; `precision` no or bf16 is that of the arithmetic, and `checkpointing` spends time to save memory.
+    together; `precision` is that of the arithmetic, `auto` being bf16 on a CPU with instructions for it, and
+    `checkpointing` spends time to save memory.
     """
 
     steps: int = 240
@@ -60,7 +64,7 @@ class Schedule:
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
     turns: int = 1
-    precision: str = "no"
+    precision: Literal["auto", "no", "bf16"] = "auto"
     checkpointing: bool = False
 
 
@@ -113,7 +117,8 @@ def repair(
     path: tuple[Step, ...] = ()
     edited: dict[str, float] = {}
     if isinstance(method, Learning) and method.needs_triggers:
-        losses, path = _unlearn(subject, method, schedule, samples, recovered, seed, aside)
+        with exact() if schedule.precision == "no" else nullcontext():
+            losses, path = _unlearn(subject, method, schedule, samples, recovered, seed, aside)
     else:
         material = prepare(subject, samples) if isinstance(method, Learning) else None  # before anything is edited
         if isinstance(method, Editing):

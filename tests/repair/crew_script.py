@@ -20,7 +20,9 @@ def train(method: str, steps: int, turns: int) -> list[tuple[int, dict[str, floa
     """The losses of a few steps at the tests' own small scale."""
     torch.set_num_threads(1)
     subject = open_checkpoint(CLEAN_MODEL, batch_size=16).subject
-    schedule = Schedule(steps=steps, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3, turns=turns)
+    schedule = Schedule(
+        steps=steps, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3, turns=turns, precision="no"
+    )
     trigger = Recovered(badnets((56, 56), 8, 3), "evil words")
     return list(repair(subject, METHODS[method](), schedule, embedded_samples(6, 5), (trigger,), 7).losses)
 

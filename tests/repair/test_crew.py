@@ -6,9 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
+from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
@@ -18,6 +20,7 @@ from auditor.repair.keeping import Keeper, State
 from auditor.repair.loop import Aside, Losses, Schedule, batch_size, repair
 from auditor.repair.methods import METHODS, Finetune, Guided, Learning, Method, Pcr
 from probes.sample import Sample
+from probes.subject import Reading
 from probes.triggers import badnets
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
@@ -47,9 +50,14 @@ def test_a_batch_read_in_turns_has_the_loss_of_the_whole(
     subject: CheckpointSubject, samples: list[Sample], name: str, turns: int
 ) -> None:
     one, other = twin(subject), twin(subject)
-    whole = learned(one, samples, Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3), METHODS[name]())
+    whole = learned(
+        one, samples, Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3, precision="no"), METHODS[name]()
+    )
     divided = learned(
-        other, samples, Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3, turns=turns), METHODS[name]()
+        other,
+        samples,
+        Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3, turns=turns, precision="no"),
+        METHODS[name](),
     )
     assert [parts.keys() for _, parts in whole] == [parts.keys() for _, parts in divided]
     assert apart(whole, divided) < 1e-4
@@ -148,12 +156,37 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_checkpointing_changes_memory_and_not_the_gradient(subject: CheckpointSubject, samples: list[Sample]) -> None:
     plain, sparing = twin(subject), twin(subject)
-    schedule = Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3)
+    schedule = Schedule(steps=2, copies=1, batch=4, refresh=0, rate=1e-3, precision="no")
     first = learned(plain, samples, schedule, Pcr())
     again = learned(sparing, samples, Schedule(**{**vars(schedule), "checkpointing": True}), Pcr())
     assert apart(first, again) < 1e-4
     assert not any(module.training for module in sparing.model.modules())
     assert not any(getattr(module, "gradient_checkpointing", False) for module in sparing.model.modules())
+
+
+@pytest.mark.parametrize(
+    ("precision", "instructions", "halves"),
+    [("auto", True, True), ("auto", False, False), ("no", True, False), ("bf16", False, True)],
+)
+def test_training_and_climbs_multiply_halves_where_that_pays_or_is_asked_for(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch,
+    precision: Literal["auto", "no", "bf16"], instructions: bool, halves: bool,
+) -> None:  # fmt: skip
+    trained: list[bool] = []
+    climbed: list[bool] = []
+    read = CheckpointSubject.read
+
+    def watched(self: CheckpointSubject, pictures: Tensor, *about: Any) -> Reading:
+        if torch.is_grad_enabled():
+            (climbed if pictures.requires_grad else trained).append(torch.is_autocast_enabled("cpu"))
+        return read(self, pictures, *about)
+
+    monkeypatch.setattr("probes.precision.multiplies_halves", lambda: instructions)
+    monkeypatch.setattr(CheckpointSubject, "read", watched)
+    schedule = Schedule(steps=1, copies=1, batch=4, refresh=1, refresh_steps=1, rate=1e-3, precision=precision)
+    learned(subject, samples, schedule, Guided())
+    assert set(trained) == {halves}
+    assert set(climbed) == {instructions and precision != "no"}
 
 
 def test_mixed_precision_leaves_the_weights_as_precise_as_they_were(

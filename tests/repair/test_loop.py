@@ -307,7 +307,7 @@ def test_smooth_perturbations_are_of_the_grids_that_can_draw_what_is_looked_for(
         assert isinstance(start.family, SmoothFamily)
         return replace(start, score=torch.full((len(start.values),), upright.get(start.family.grid, -2.0)))
 
-    monkeypatch.setattr(adversary, "_ascended", ascended)
+    monkeypatch.setattr(adversary, "ascend", ascended)
     found = adversary.smoothed(subject, DELTA, NO_LEADS, samples, 0)
     assert len(found) == adversary.SMOOTH + 1
     for trigger in found:
