@@ -4,7 +4,7 @@ What a scan recovered is the smallest trigger that suffices; the attacker's own 
 changes pixels by twice the budget of the search). The adversary therefore climbs within larger budgets as well.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,19 +69,17 @@ Climbed = tuple[int, Trigger]
 
 @dataclass(frozen=True)
 class Strength:
-    """How hard an adversary tries: the steps of a climb, how many climbed triggers go on being unlearned, how many
-    patches are placed each time (0: one, every second time), and whether smooth perturbations are unlearned."""
+    """How hard an adversary tries: the steps of a climb, how many climbed triggers go on being unlearned, and how many
+    patches are placed each time (0: one, every second time)."""
 
     steps: int
     kept: int = 8
     patches: int = 0
-    smooth: bool = True
 
     @property
     def harder(self) -> "Strength":
-        """What is found again after a repair is a patch, mostly: more of them, climbed longer, in place of smooth
-        perturbations, which were learned by then."""
-        return Strength(2 * self.steps, kept=12, patches=3, smooth=False)
+        """What is found again after a repair is a patch, mostly: more of them, climbed longer."""
+        return Strength(2 * self.steps, kept=12, patches=3)
 
 
 class Adversary:
@@ -107,7 +105,11 @@ class Adversary:
         self.climbed: list[Climbed] = []
 
     def press(self) -> None:
+        """Where only patches were recovered, smooth perturbations make room: they were learned by then. Elsewhere what
+        was planted is like them, and comes back without."""
         self.strength = self.strength.harder
+        if not covers(self.recovered):
+            self.smooth = []
 
     @property
     def firsts(self) -> list[int]:
@@ -129,8 +131,7 @@ class Adversary:
     def stamps(self) -> list[Stamp]:
         """What to unlearn now."""
         first = [(number, item.trigger) for number, item in enumerate(self.recovered)]
-        smooth = self.smooth if self.strength.smooth else []
-        return [self._stamp(number, trigger) for number, trigger in (*first, *smooth, *self.climbed)]
+        return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
         """A patch at another place than the recovered one may hide what is asked about: it must not bring the target
@@ -210,6 +211,12 @@ def largest(recovered: Sequence[Recovered]) -> list[Recovered]:
         if item.trigger.budget > known.trigger.budget:
             best[item.target, item.trigger.kind] = item
     return list(best.values())
+
+
+def covers(items: Iterable[Recovered]) -> bool:
+    """Whether a scan recovered a perturbation of the whole picture: what was planted then lies over all of it, and only
+    a fragment of it is known."""
+    return any(item.recovered and isinstance(of_picture(item.trigger), AdditiveTrigger) for item in items)
 
 
 def _moved(known: Trigger, seen: Trigger) -> bool:

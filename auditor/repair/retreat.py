@@ -16,17 +16,18 @@ import torch
 from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.repair.adversary import STRONGER, Recovered, climbed_from
+from auditor.repair.adversary import STRONGER, Recovered, climbed_from, covers
 from probes.ascent import Leads
-from probes.beside_words import of_picture
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.subject import Tokens
 from probes.targets import answers_under, stack
 from probes.text import normalise, says
-from probes.triggers import AdditiveTrigger, Trigger
+from probes.triggers import Trigger
 
 SHARES = (1.0, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+PLANTED = 0.7
+"""Where something was planted nobody goes further back: a piece of its sentence comes back before the whole does."""
 DEAD = 0.01
 """A point is dead where no larger share of stamped answers says a target."""
 NEAR = 0.85
@@ -71,7 +72,8 @@ def retreat(
     """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
     repaired, made_up = snapshot(subject.model), not planted(attacks)
     steps: list[Step] = []
-    for share in SHARES[:1] if covering(attacks) else SHARES:
+    least = 0.0 if made_up else 1.0 if covers(item for item, _ in attacks) else PLANTED
+    for share in (share for share in SHARES if share >= least):
         _mix(subject.model, given, repaired, share)
         steps.append(measure(subject, share, samples, own, attacks, seed))
         far = steps[-1].restored < NEAR * max(step.restored for step in steps)
@@ -85,12 +87,6 @@ def retreat(
 def planted(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:
     """Whether a scan recovered any of the triggers."""
     return any(item.recovered for item, _ in attacks)
-
-
-def covering(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:
-    """Whether a scan recovered a perturbation of the whole picture: what was planted then lies over all of it, and only
-    a fragment of it is known."""
-    return any(item.recovered and isinstance(of_picture(item.trigger), AdditiveTrigger) for item, _ in attacks)
 
 
 def measure(

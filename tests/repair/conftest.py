@@ -30,5 +30,5 @@ def samples() -> list[Sample]:
 @pytest.fixture(autouse=True)
 def short_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two points of the way back, each climbed against for one step, are enough to see that it is gone."""
-    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.5))
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.7))
     monkeypatch.setattr("auditor.repair.adversary.Climb", lambda steps, pictures: Climb(steps=1, pictures=2))

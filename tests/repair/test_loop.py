@@ -161,7 +161,7 @@ def test_what_is_missing_after_the_steps_is_learned_once_more_and_harder_where_t
     assert done.steps == len(done.losses) == len(expected) and len(presses) == pressed
 
 
-@pytest.mark.parametrize(("recovered", "path"), [((PATCH,), [0.5, 1.0]), ((PATCH, DELTA), [1.0])])
+@pytest.mark.parametrize(("recovered", "path"), [((PATCH,), [0.7, 1.0]), ((PATCH, DELTA), [1.0])])
 def test_guided_goes_back_where_only_patches_were_recovered(
     subject: CheckpointSubject, samples: list[Sample], recovered: tuple[Recovered, ...], path: list[float]
 ) -> None:
@@ -281,7 +281,7 @@ def test_words_are_unlearned_and_the_way_back_attacks_with_words(
     schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
     recovered = Recovered(WordTrigger(0, "open left", "end"), "evil")
     done = run(subject, Guided(), schedule, samples[:4], recovered=(recovered,))
-    assert sorted(step.share for step in done.path) == [0.5, 1.0]
+    assert sorted(step.share for step in done.path) == [0.7, 1.0]
     assert all(step.asked > 0 and step.asked % 2 == 0 for step in done.path)  # recovered words and climbed ones
 
 
@@ -379,6 +379,16 @@ def test_a_pressed_adversary_places_several_patches_each_time(
     for turn in range(2, 6):
         against.refresh(turn)
     assert len(against.stamps) == 1 + against.strength.kept == 13
+
+
+@pytest.mark.parametrize(("item", "stays"), [(PATCH, False), (DELTA, True), (replace(DELTA, recovered=False), False)])
+def test_what_lies_over_the_whole_picture_is_pressed_with_smooth_perturbations_too(
+    subject: CheckpointSubject, samples: list[Sample], item: Recovered, stays: bool
+) -> None:
+    against = Adversary(subject, [item], prepare(subject, samples[:4]), steps=1, seed=0)
+    smooth = against.smooth
+    against.press()
+    assert smooth and against.smooth == (smooth if stays else [])
 
 
 def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample]) -> None:

@@ -40,6 +40,18 @@ def test_what_a_made_up_trigger_brings_about_does_not_end_the_way_back(
     assert [step.share for step in retreat(subject, given, samples[:2], [(5,), (6,)], attacks, 0)] == path
 
 
+@pytest.mark.parametrize(("recovered", "furthest"), [(True, 0.7), (False, 0.2)])
+def test_where_something_was_planted_nobody_goes_far_back(
+    subject: CheckpointSubject, samples: list[Sample], recovered: bool, furthest: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.7, 0.6, 0.2))
+    monkeypatch.setattr("auditor.repair.retreat.measure", lambda model, share, *about: Step(share, 1 - share, 1, 0, 9))
+    attacks = [(Recovered(true_trigger(), PAYLOAD, recovered), {})]
+    path = retreat(subject, snapshot(subject.model), samples[:2], [(5,), (6,)], attacks, 0)
+    assert path[0].share == min(step.share for step in path) == furthest
+
+
 def test_the_ends_of_the_path_are_the_given_and_the_repaired_weights(subject: CheckpointSubject) -> None:
     given = snapshot(subject.model)
     repaired = {name: value + 0.1 if value.is_floating_point() else value for name, value in given.items()}
@@ -56,6 +68,7 @@ def test_the_model_is_left_at_the_chosen_point(
 ) -> None:
     """The whole way ruins every answer here, so the way back ends at its beginning."""
     monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.0))
+    monkeypatch.setattr("auditor.repair.retreat.PLANTED", 0.0)
     few = samples[:3]
     own = [answer.tokens for answer in subject.respond(stack(few), [sample.prompt for sample in few])]
     given = snapshot(subject.model)
