@@ -74,7 +74,9 @@ Train = Annotated[str, typer.Option(help="Parts that are trained, of language, p
 Accumulate = Annotated[int, typer.Option(min=1, help="Turns in which a batch is read: less memory, the same gradient.")]
 Precision = Annotated[
     Literal["auto", "no", "bf16"],
-    typer.Option("--mixed-precision", help="Of the training; weights keep theirs. auto: bf16 where a CPU has it."),
+    typer.Option(
+        "--mixed-precision", help="Arithmetic of the training; auto: bf16 where a CPU has instructions for it."
+    ),
 ]
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Compute activations twice: slower, far less memory.")

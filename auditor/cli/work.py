@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
-from typing import Literal
 
 import typer
 
@@ -20,7 +19,7 @@ from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
 from auditor.planning import describe_screen, forecast
 from auditor.repair.crew import helps, own_device
-from auditor.repair.loop import Schedule
+from auditor.repair.loop import Precision, Schedule
 from auditor.repair.methods import METHODS
 from auditor.repairing import RepairRequest
 from auditor.runs import RECORD, latest_run, new_folder_name, refuse_occupied
@@ -44,7 +43,7 @@ class RepairChoice:
     lora_rank: int = 0
     train: tuple[str, ...] = Schedule.parts
     accumulate: int = 1
-    precision: Literal["auto", "no", "bf16"] = "auto"
+    precision: Precision = Schedule.precision
     checkpointing: bool = False
     rounds: int = 1
     margin: float = 0.01

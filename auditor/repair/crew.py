@@ -8,7 +8,7 @@ CPUs and NCCL on GPUs).
 import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -128,11 +128,10 @@ def _copies(kinds: Any) -> tuple[Any, ...]:
     return (kinds.NO, kinds.MULTI_CPU, kinds.MULTI_GPU, kinds.MULTI_XPU)
 
 
-@contextmanager
-def _in_precision(device: torch.device, precision: str) -> Iterator[None]:
-    asked = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-    with halved(device) if precision == "auto" else asked:
-        yield
+def _in_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
+    if precision == "auto":
+        return halved(device)
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 @contextmanager

@@ -38,6 +38,7 @@ HIGHEST = 1e-3
 """The most that is chosen, however narrow the model."""
 RATES = {"first": 1.0, "longer": 1.0, "harder": 2.0}
 """How hard all steps are gone through, in learning rates: the first time, and again for what is then missing."""
+Precision = Literal["auto", "no", "bf16"]
 Losses = tuple[tuple[int, dict[str, float]], ...]
 Watcher = Callable[[int, dict[str, float]], None]
 """Called after every step with its number and its losses."""
@@ -64,7 +65,7 @@ class Schedule:
     lora_rank: int = 0
     parts: tuple[str, ...] = ("language", "projector", "vision")
     turns: int = 1
-    precision: Literal["auto", "no", "bf16"] = "auto"
+    precision: Precision = "auto"
     checkpointing: bool = False
 
 

@@ -36,6 +36,9 @@ def compile_layers(model: Any, backend: str | Callable[..., Any] = "inductor") -
 def as_compiled(model: Any) -> Iterator[None]:
     """Layers that were compiled run so inside."""
     ready = [layer for layer in _layers(model) if FAST in vars(layer)]
+    if not ready:
+        yield
+        return
     for layer in ready:
         vars(layer)["forward"] = vars(layer)[FAST]
     try:
