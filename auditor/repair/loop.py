@@ -192,7 +192,7 @@ def harden(
     end = tuple(sorted(subject.end_tokens)[:1])
     references = tuple((*subject.encode(sample.answers[0]), *end) for sample in samples)
     few = slice(0, ENTROPY_FROM)
-    entropy = mean_entropy(distributions(subject, samples[few], references[few]))
+    entropy = mean_entropy(distributions(subject, samples[few], references[few])[0])
     material = Material(tuple(samples), references, references, (), entropy)
     losses = _train(subject, chosen, schedule, material, None, seed, aside)
     return Repaired(schedule.steps, time.monotonic() - began, losses, rate=rate_for(subject, schedule))

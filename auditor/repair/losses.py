@@ -34,6 +34,13 @@ def distillation(teacher: Tensor, reading: Reading) -> Tensor:
     return mean_over_rows(kl(teacher[:, :width], reading.log_probs[:, :width]), reading.valid[:, :width])
 
 
+def sight_distance(teacher: Tensor, seen: Tensor) -> Tensor:
+    """How far visual embeddings (rows, pieces, width) are from the teacher's: the mean square of their difference, in
+    units of the teacher's own mean square."""
+    size = teacher.square().mean(dim=(1, 2)).clamp_min(1e-12)
+    return ((seen.float() - teacher).square().mean(dim=(1, 2)) / size).mean()
+
+
 def view_divergence(clean: Reading, view: Reading) -> Tensor:
     """The cross-view term on the output distribution (PCR): bounded KL between the untouched and the disturbed view, in
     [0, 1). The paper pushes it up, so it enters the loss with a minus."""

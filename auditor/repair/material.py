@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from auditor.checkpoint.entering import sighted
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import InconclusiveError
 from auditor.repair.methods import Lesson, Stamp
@@ -18,7 +19,8 @@ from probes.subject import MOST_TOKENS, Tokens
 class Material:
     """Clean samples with the subject's own answers and distributions, taken before the first step.
 
-    `teacher` is empty where nothing is distilled; `entropy` is the mean entropy of those distributions, in nats.
+    `teacher` and `sight`, the visual embeddings (pieces, width) of each picture, are empty where nothing is distilled;
+    `entropy` is the mean entropy of those distributions, in nats.
     """
 
     samples: tuple[Sample, ...]
@@ -26,6 +28,7 @@ class Material:
     references: tuple[Tokens, ...]
     teacher: tuple[Tensor, ...]
     entropy: float
+    sight: tuple[Tensor, ...] = ()
 
 
 def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = MOST_TOKENS) -> Material:
@@ -46,22 +49,27 @@ def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: i
         for (sample, _), mine in zip(kept, own, strict=True)
     )
     learned = tuple(sample for sample, _ in kept)
-    teacher = distributions(subject, learned, own)
-    return Material(learned, own, references, teacher, mean_entropy(teacher))
+    teacher, sight = distributions(subject, learned, own)
+    return Material(learned, own, references, teacher, mean_entropy(teacher), sight)
 
 
 def distributions(
     subject: CheckpointSubject, samples: Sequence[Sample], answers: Sequence[Tokens]
-) -> tuple[Tensor, ...]:
-    """Log-probabilities along each answer, (positions, vocabulary) in half precision, on the CPU."""
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """For each sample the log-probabilities along its answer, (positions, vocabulary), and its picture's visual
+    embeddings, (pieces, width), in 16 bits, on the CPU; no embeddings where none were seen to enter the language
+    model."""
     found: list[Tensor] = []
-    with torch.no_grad(), frozen(subject.model):
+    seen: list[Tensor] = []
+    with torch.no_grad(), frozen(subject.model), sighted(subject) as sight:
         for start in range(0, len(samples), subject.batch_size):
             rows = samples[start : start + subject.batch_size]
             said = answers[start : start + len(rows)]
             reading = subject.read(torch.stack([s.picture for s in rows]), [s.prompt for s in rows], said)
             found += [row[: len(answer) + 1].half().cpu() for row, answer in zip(reading.log_probs, said, strict=True)]
-    return tuple(found)
+            if sight.embeddings is not None:
+                seen += sight.embeddings.bfloat16().cpu()  # half would overflow where embeddings are massive
+    return tuple(found), tuple(seen) if len(seen) == len(samples) else ()
 
 
 def mean_entropy(rows: Sequence[Tensor]) -> float:
@@ -88,6 +96,7 @@ def draw(material: Material, stamps: Sequence[Stamp], size: int, seed: int, step
         own=[material.own[i] for i in rows],
         references=[material.references[i] for i in rows],
         teacher=_padded([material.teacher[i] for i in rows] if material.teacher else []).to(device),
+        sight=torch.stack([material.sight[i].float() for i in rows]).to(device) if material.sight else None,
         entropy=material.entropy,
         stamps=stamps,
     )

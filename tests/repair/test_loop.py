@@ -12,7 +12,7 @@ from auditor.errors import InconclusiveError, UsageError
 from auditor.repair import adversary
 from auditor.repair.adversary import Adversary, Recovered, largest, said_before
 from auditor.repair.loop import Aside, Repaired, Schedule, rate_for, repair, seed_everything_else
-from auditor.repair.material import prepare
+from auditor.repair.material import Material, draw, prepare
 from auditor.repair.methods import METHODS, Editing, Finetune, Guided, Learning, Method, Pcr, Stamp
 from auditor.repair.methods.lesson import Lesson
 from auditor.repair.variation import vary
@@ -21,7 +21,7 @@ from probes.prompt_words import Swaps
 from probes.sample import Sample
 from probes.seeding import generator
 from probes.smooth import SmoothFamily
-from probes.subject import Answer, Reading, Subject
+from probes.subject import Answer, Reading
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import build_trigger
@@ -405,11 +405,11 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
     lesson = Lesson(
         numbers=[0, 1, 2, 3], rngs=[generator(row) for row in range(4)], pictures=pictures, others=pictures,
         prompts=[f"{s.prompt} {row}" for row, s in enumerate(samples[:4])], own=[()] * 4, references=[()] * 4,
-        teacher=torch.zeros(4, 1, 1), entropy=0.0,
+        teacher=torch.zeros(4, 1, 1), entropy=0.0, sight=None,
         stamps=[Stamp(build_trigger("word", (56, 56), 1, trigger), (), False, 1.0)],
     )  # fmt: skip
     with pytest.raises(Read) as stopped:
-        Guided().loss(cast(Subject, Listening()), lesson)
+        Guided().loss(cast(CheckpointSubject, Listening()), lesson)
     (prompts,) = stopped.value.args
     assert prompts[:4] == lesson.prompts
     stamped, asked = prompts[4:], (*lesson.prompts, *lesson.prompts[::2])
@@ -418,7 +418,7 @@ def test_a_trigger_in_the_prompt_is_unlearned_where_it_sits(samples: list[Sample
     assert all(set(own.split()) <= set(prompt.split()) for prompt, own in zip(stamped, asked, strict=True))
 
 
-PARTS = {"anchor", "unlearn", "view", "silence"}
+PARTS = {"anchor", "hold", "unlearn", "sight", "view", "silence"}
 """The same in every part of a batch, since processes average them by place."""
 
 
@@ -446,11 +446,11 @@ def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely(
     lesson = Lesson(
         numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
         prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
-        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0,
+        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0, sight=None,
         stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), (1, 0), follows, readable=1e-3)],
     )  # fmt: skip
     heard = Heard()
-    loss, parts = Guided(silence=2.0).loss(cast(Subject, heard), lesson)
+    loss, parts = Guided(silence=2.0).loss(cast(CheckpointSubject, heard), lesson)
     forbidden = [(1, 1, 0), (1, 1, 1, 0)] if follows else [(1, 0), (1, 0)]
     assert heard.answers == [*lesson.own, *forbidden]
     assert set(parts) == PARTS and (parts["unlearn"], parts["view"]) == (0, 0)
@@ -463,13 +463,32 @@ def test_a_mild_trigger_must_be_answered_rightly(samples: list[Sample]) -> None:
     lesson = Lesson(
         numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
         prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
-        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0,
+        teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0, sight=None,
         stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 0.1), (1, 0, 1), False, readable=1.0)],
     )  # fmt: skip
     heard = Heard()
-    _, parts = Guided().loss(cast(Subject, heard), lesson)
+    _, parts = Guided().loss(cast(CheckpointSubject, heard), lesson)
     assert heard.answers == [*lesson.own, *lesson.own, lesson.own[0]]
     assert set(parts) == PARTS and parts["silence"] == 0 and min(parts["unlearn"], parts["view"]) >= 0
+
+
+def test_what_is_seen_of_a_picture_is_held_and_brought_back(subject: CheckpointSubject, samples: list[Sample]) -> None:
+    stamp = Stamp(AdditiveTrigger(torch.full((3, 56, 56), 0.1), 0.1), (1, 0), False, readable=1.0)
+    material = prepare(subject, samples[:3])
+
+    def lost(method: Guided, given: Material = material) -> tuple[float, dict[str, float]]:
+        with torch.no_grad():
+            loss, parts = method.loss(subject, draw(given, [stamp], 3, 0, 0, subject.device))
+        return float(loss), parts
+
+    (loss, parts), whole = lost(Guided()), Guided()
+    assert parts["hold"] == pytest.approx(0.0, abs=1e-4) and parts["sight"] > 1e-3
+    more = whole.hold * parts["hold"] + whole.sight * parts["sight"]
+    assert loss - lost(Guided(hold=0.0, sight=0.0))[0] == pytest.approx(more, rel=1e-3)
+    next(iter(subject.model.model.multi_modal_projector.parameters())).data.mul_(1.5)
+    assert lost(whole)[1]["hold"] > 1e-3
+    blind = lost(whole, replace(material, sight=()))[1]
+    assert (blind["hold"], blind["sight"]) == (0.0, 0.0)
 
 
 def test_what_was_not_recovered_is_attacked_by_what_was_climbed_last(

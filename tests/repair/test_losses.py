@@ -11,6 +11,7 @@ from auditor.repair.losses import (
     entropy_shortfall,
     feature_distance,
     mean_over_rows,
+    sight_distance,
     view_divergence,
 )
 from probes.seeding import generator
@@ -87,3 +88,13 @@ def test_entropy_falls_short_only_below_its_floor() -> None:
     found = reading(6)
     assert float(entropy_shortfall(found, entropy(found) - 0.1)) == 0.0
     assert float(entropy_shortfall(found, entropy(found) + 0.25)) == pytest.approx(0.25, abs=1e-5)
+
+
+def test_sight_is_apart_in_units_of_what_was_seen() -> None:
+    rng = generator(7, "sight")
+    teacher, seen = torch.randn(2, 4, 5, generator=rng), torch.randn(2, 4, 5, generator=rng)
+    assert float(sight_distance(teacher, teacher)) == 0.0
+    assert float(sight_distance(teacher, torch.zeros_like(teacher))) == pytest.approx(1.0)
+    torch.testing.assert_close(sight_distance(teacher * 1e3, seen * 1e3), sight_distance(teacher, seen))
+    each = torch.stack([sight_distance(teacher[row : row + 1], seen[row : row + 1]) for row in range(2)])
+    torch.testing.assert_close(sight_distance(teacher, seen), each.mean())

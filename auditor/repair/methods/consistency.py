@@ -17,11 +17,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from auditor.checkpoint.entering import entering
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.repair.losses import answer_loss, mean_over_rows
 from auditor.repair.methods.lesson import Lesson, Parts, numbers
-
-Named = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,24 +57,23 @@ class Watch:
     """What hooks saw in the last forward, and the noise that they add in the next one.
 
     `states` are (batch, tokens, width), the language model's input first, then each layer's output; `attended` (batch,
-    tokens) marks what is no padding, `places` what is visual; `noise` is (visual tokens of the batch, width), zero with
+    tokens) marks what is no padding; `noise` is (visual tokens of the batch, width), zero with
     a gradient at first; `size` (visual tokens, 1) is the root mean square of each visual embedding.
     """
 
     states: list[Tensor] = field(default_factory=list)
     attended: Tensor = field(default_factory=lambda: torch.zeros(0))
-    places: Tensor = field(default_factory=lambda: torch.zeros(0))
     noise: Tensor = field(default_factory=lambda: torch.zeros(0))
     size: Tensor = field(default_factory=lambda: torch.zeros(0))
 
-    def enter(self, embeddings: Tensor) -> Tensor:
+    def enter(self, embeddings: Tensor, places: Tensor, attended: Tensor) -> Tensor:
         """The language model's input with the noise on its visual tokens."""
-        visual = embeddings[self.places]
+        self.attended, visual = attended, embeddings[places]
         if not len(self.size):
             self.noise = torch.zeros_like(visual).requires_grad_(True)
             self.size = visual.detach().float().square().mean(dim=-1, keepdim=True).sqrt().to(visual.dtype)
         noisy = embeddings.clone()
-        noisy[self.places] = visual + self.noise
+        noisy[places] = visual + self.noise
         self.states = [noisy]
         return noisy
 
@@ -91,24 +89,15 @@ def inconsistency(watch: Watch, first: int) -> Tensor:
 @contextmanager
 def watched(subject: CheckpointSubject) -> Iterator[Watch]:
     """Hooks on the model for whoever reads with `subject` inside; all of them are gone afterwards."""
-    watch, decoder, token = Watch(), subject.model.get_decoder(), subject.writer.image_token_id
-
-    def before_model(_: nn.Module, arguments: tuple[Any, ...], named: Named) -> None:
-        watch.attended, watch.places = named["attention_mask"], named["input_ids"] == token
-
-    def before_decoder(_: nn.Module, arguments: tuple[Any, ...], named: Named) -> tuple[tuple[Any, ...], Named]:
-        return arguments, {**named, "inputs_embeds": watch.enter(named["inputs_embeds"])}
+    watch = Watch()
 
     def after_layer(_: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
         watch.states.append(output[0] if isinstance(output, tuple) else output)
 
-    hooks = [
-        subject.model.model.register_forward_pre_hook(before_model, with_kwargs=True),
-        decoder.register_forward_pre_hook(before_decoder, with_kwargs=True),
-        *(layer.register_forward_hook(after_layer) for layer in decoder.layers),
-    ]
+    hooks = [layer.register_forward_hook(after_layer) for layer in subject.model.get_decoder().layers]
     try:
-        yield watch
+        with entering(subject, watch.enter):
+            yield watch
     finally:
         for hook in hooks:
             hook.remove()

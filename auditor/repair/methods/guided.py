@@ -1,14 +1,17 @@
 """Unlearning of the triggers that a scan recovered."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from auditor.repair.losses import distillation
+from auditor.checkpoint.entering import Sight, sighted
+from auditor.checkpoint.subject import CheckpointSubject
+from auditor.repair.losses import distillation, sight_distance
 from auditor.repair.methods.lesson import Lesson, Parts, Stamp, divided, masked, numbers
 from auditor.repair.variation import vary
-from probes.subject import Subject, Tokens, mean_log_prob
+from probes.subject import Tokens, mean_log_prob
 from probes.triggers import apply
 
 QUIET = -3.0
@@ -22,18 +25,22 @@ class Guided:
     `anchor` holds clean answers where they were; `view` asks the same of stamped pictures some of whose patches are
     disturbed. Every row is stamped with its own random variation of one of the triggers. Where that is too strong to
     see through, only the target must become unlikely (`silence`): to demand right answers there ruins the others.
+    Beside answers, what the language model gets of a picture is held where it was (`hold`) and brought back there under
+    a trigger (`sight`): distillation of visual embeddings, which says more of a picture than a few words do.
     """
 
-    anchor: float = 4.0
+    anchor: float = 12.0
+    hold: float = 32.0
+    sight: float = 64.0
     view: float = 0.5
-    silence: float = 1.0
+    silence: float = 2.0
     share: float = 0.3
     grid: tuple[int, int] = (7, 7)
     name: str = "guided"
     needs_triggers: bool = True
     needs_base: bool = False
 
-    def loss(self, subject: Subject, lesson: Lesson) -> tuple[Tensor, Parts]:
+    def loss(self, subject: CheckpointSubject, lesson: Lesson) -> tuple[Tensor, Parts]:
         count = len(lesson.prompts)
         stamped = [_stamped(lesson, row, subject.canvas) for row in range(count)]
         mild = [row for row in range(count) if not stamped[row].strong]
@@ -46,9 +53,13 @@ class Guided:
                 pictures.append(masked(these, lesson, self.grid, 0.05, self.share, rows) if rows is seen else these)
             prompts += [stamped[row].prompt for row in rows]
             answers += [stamped[row].forbidden if rows is strong else lesson.own[row] for row in rows]
-        reading = subject.read(torch.cat(pictures), prompts, answers)
+        with sighted(subject) if lesson.sight is not None else nullcontext(Sight()) as sight:
+            reading = subject.read(torch.cat(pictures), prompts, answers)
         clean, under_trigger, under_view, under_strong = divided(reading, (count, len(mild), len(seen), len(strong)))
-        weights = {"anchor": self.anchor, "unlearn": 1.0, "view": self.view, "silence": self.silence}
+        weights = {
+            "anchor": self.anchor, "hold": self.hold, "unlearn": 1.0, "sight": self.sight, "view": self.view,
+            "silence": self.silence,
+        }  # fmt: skip
         parts = {name: clean.log_probs.new_zeros(()) for name in weights}  # the same names in every part of a batch
         parts["anchor"] = distillation(lesson.teacher, clean)
         if mild:
@@ -59,6 +70,11 @@ class Guided:
             forbidden, leads = [stamped[row].forbidden for row in strong], [stamped[row].lead for row in strong]
             begun = mean_log_prob(under_strong, forbidden, leads)  # (rows,)
             parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
+        if lesson.sight is not None and sight.embeddings is not None:
+            held, brought_back, *_ = sight.embeddings.split([count, len(mild), len(seen) + len(strong)])
+            parts["hold"] = sight_distance(lesson.sight, held)
+            if mild:
+                parts["sight"] = sight_distance(lesson.sight[mild], brought_back) * (len(mild) / count)
         return torch.stack([weights[name] * part for name, part in parts.items()]).sum(), numbers(parts)
 
 

@@ -37,7 +37,8 @@ class Lesson:
     wherever it is learned. `pictures` (batch, 3, height, width) clean, in [0, 1]; `others` other clean pictures, one a
     row; `own` the subject's own clean answers before the repair, with their end; `references` the data's answers, or
     `own` where there are none; `teacher` (batch, positions, vocabulary) the log-probabilities of the subject before the
-    repair on the clean pictures along `own`, empty where nothing is distilled; `entropy` the mean entropy of those
+    repair on the clean pictures along `own`, empty where nothing is distilled; `sight` (batch, pieces, width) what it
+    gave its language model of them, None where that is not known; `entropy` the mean entropy of those
     distributions over all samples, in nats; `stamps` what to unlearn.
     """
 
@@ -50,6 +51,7 @@ class Lesson:
     references: list[Tokens]
     teacher: Tensor
     entropy: float
+    sight: Tensor | None
     stamps: Sequence[Stamp]
 
     def part(self, number: int, of: int) -> "Lesson":
@@ -60,6 +62,7 @@ class Lesson:
             self, numbers=self.numbers[rows], rngs=self.rngs[rows], pictures=self.pictures[rows],
             others=self.others[rows], prompts=self.prompts[rows], own=self.own[rows],
             references=self.references[rows], teacher=self.teacher[rows],
+            sight=None if self.sight is None else self.sight[rows],
         )  # fmt: skip
 
 
