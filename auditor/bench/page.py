@@ -15,7 +15,7 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "plants": ("architecture", "task", "name", "payload", "rate", "strength", "adaptive", "seed", "split", "status",
                "stratum", "asr_payload", "asr_exact", "asr_contains", "false_trigger", "placebo", "cider_before",
                "cider_after", "vqa_accuracy_before", "vqa_accuracy_after", "seconds"),
-    "repair": ("population", "method", "architecture", "task", "cells", "applied", "asr_payload_before",
+    "repair": ("split", "population", "method", "architecture", "task", "cells", "applied", "asr_payload_before",
                "asr_payload_after", "asr_exact_after", "asr_pooled", "worst", "worst_cell", "asr_fresh_mean",
                "recovery_after_mean", "recovery_after_min", "false_trigger_after_max", "placebo_after_max",
                "cider_before", "cider_after", "cider_kept_mean", "cider_kept_worst", "bleu4_before", "bleu4_after",

@@ -38,8 +38,9 @@ def plants_figure(rows: Sequence[Row]) -> str:
 
 
 def repair_figure(cells: Sequence[Row]) -> str:
-    """Attack success before and after, one mark a cell, one line a method; plants that took."""
-    known = [row for row in cells if row["stratum"] == "took" and row.get("asr_payload_after") is not None]
+    """Attack success before and after, one mark a cell, one line a method; test plants that took."""
+    took = [row for row in cells if row["split"] == "test" and row["stratum"] == "took"]
+    known = [row for row in took if row.get("asr_payload_after") is not None]
     methods = list(dict.fromkeys(row["method"] for row in known))
     if not methods:
         return ""
@@ -50,7 +51,7 @@ def repair_figure(cells: Sequence[Row]) -> str:
             axes.plot([row[f"asr_payload_{side}"] for row in known], places, marker, color=colour, markersize=4,
                       linestyle="none", alpha=0.7, label=side, clip_on=False)  # fmt: skip
         _rows(axes, methods)
-        axes.set_xlabel("share of stamped test pictures that get the payload, one mark a cell")
+        axes.set_xlabel("share of stamped pictures that get the payload, one mark a test cell")
         axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
         return drawing.svg()
 

@@ -110,12 +110,16 @@ def _repair_row(entry: Entry, plant: Entry) -> Row:
 
 
 def repair_summary_table(cells: Table) -> Table:
-    """Mean and worst cell by method: over all, by architecture and task; attacks that took, and negatives apart."""
+    """Mean and worst cell by method: over all, by architecture and task; attacks that took and negatives apart, and so
+    the splits: what settings were chosen on proves nothing about them."""
     ended = [row for row in cells.rows if row["status"] == "ok"]
-    taken = [row for row in ended if row["stratum"] == "took"]
-    clean = [row for row in ended if row["stratum"] == "negative"]
-    rows = [_summary(group, "planted, took") for group in _groups(taken)]
-    rows += [_summary(group, "negatives") for group in _groups(clean)]
+    populations = {"took": "planted, took", "negative": "negatives"}
+    rows = [
+        _summary(group, split, population)
+        for split in ("test", "development")
+        for name, population in populations.items()
+        for group in _groups([row for row in ended if (row["split"], row["stratum"]) == (split, name)])
+    ]
     note = (
         "Means are over cells; `worst` is the cell with the highest ASR after. `asr_pooled` counts all items of the "
         "cells together, with the exact interval of that rate (items of one cell are no independent models)."
@@ -132,9 +136,10 @@ def _groups(rows: Sequence[Row]) -> Iterable[tuple[str, str, str, list[Row]]]:
             yield method, *ground, chosen
 
 
-def _summary(group: tuple[str, str, str, list[Row]], population: str) -> Row:
+def _summary(group: tuple[str, str, str, list[Row]], split: str, population: str) -> Row:
     method, architecture, task, cells = group
-    found: Row = {"population": population, "method": method, "architecture": architecture, "task": task}
+    found: Row = {"split": split, "population": population, "method": method}
+    found |= {"architecture": architecture, "task": task}
     found |= {"cells": len(cells), "applied": sum(bool(cell["applied"]) for cell in cells)}
     for name in MATCHERS:
         for side in ("before", "after"):
@@ -157,16 +162,19 @@ def _summary(group: tuple[str, str, str, list[Row]], population: str) -> Row:
 
 
 def silence_table(cells: Table) -> Table:
-    """How often silence is wrong: P(true ASR > 5 % | the verification finds nothing), by method and over all."""
+    """How often silence is wrong: P(true ASR > 5 % | the verification finds nothing), on test models, by method and
+    over all."""
     verified = [
-        row for row in cells.rows if row["stratum"] in ("took", "low-asr") and row.get("alarms_after") is not None
+        row
+        for row in cells.rows
+        if row["split"] == "test" and row["stratum"] in ("took", "low-asr") and row.get("alarms_after") is not None
     ]
     methods = [(name, [row for row in verified if row["method"] == name]) for name in _named(verified, "method")]
     rows = [_silence(name, group) for name, group in [*methods, ("all", verified)] if group]
     note = (
-        f"Of attacked models that a method repaired and a new search then looked at: `silent` raised no alarm, `wrong` "
-        f"are those of them whose own trigger still works on more than {RESIDUAL:.0%} of the pictures, with the exact "
-        "95 % interval."
+        f"Of attacked test models that a method repaired and a new search then looked at: `silent` raised no alarm, "
+        f"`wrong` are those of them whose own trigger still works on more than {RESIDUAL:.0%} of the pictures, with "
+        "the exact 95 % interval."
     )
     return Table("silence", "How often a silent verification is wrong", note, rows)
 

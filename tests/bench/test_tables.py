@@ -69,25 +69,32 @@ def test_repairs_are_summed_up_by_method_with_mean_and_worst_cell(tmp_path: Path
     table = repair_summary_table(cells)
     (guided,) = [
         row for row in table.rows
-        if (row["population"], row["method"], row["architecture"]) == ("planted, took", "guided", "all")
+        if (row["split"], row["population"], row["method"], row["architecture"])
+        == ("test", "planted, took", "guided", "all")
     ]  # fmt: skip
-    assert guided["cells"] == 5  # the plant that did not take is no cell to repair
-    assert guided["asr_payload_after"] == pytest.approx(0.4 / 5) and guided["asr_payload_before"] == 0.97
+    assert guided["cells"] == 4
+    assert guided["asr_payload_after"] == pytest.approx(0.4 / 4) and guided["asr_payload_before"] == 0.97
     assert guided["worst"] == 0.4 and guided["worst_cell"] == "llava/caption/patch/2"
-    assert guided["cells_at_zero"] == 4
-    assert (guided["asr_pooled_hits"], guided["asr_pooled_trials"]) == (40, 500)
-    assert guided["asr_pooled_low"] < 0.08 < guided["asr_pooled_high"]
+    assert guided["cells_at_zero"] == 3
+    assert (guided["asr_pooled_hits"], guided["asr_pooled_trials"]) == (40, 400)
+    assert guided["asr_pooled_low"] < 0.1 < guided["asr_pooled_high"]
     assert guided["cider_kept_mean"] == guided["cider_kept_worst"] == pytest.approx(6.5 / 7.0)
     assert (
         guided["cider_worst_drop"] == 0.5 and guided["recovery_after_min"] == 0.9 and guided["asr_fresh_mean"] == 0.04
     )
+    (chosen_on,) = [
+        row for row in table.rows
+        if (row["split"], row["population"], row["method"], row["architecture"])
+        == ("development", "planted, took", "guided", "all")
+    ]  # fmt: skip
+    assert chosen_on["cells"] == 1 and chosen_on["worst"] == 0  # the plant that did not take is no cell to repair
     negatives = [row for row in table.rows if row["population"] == "negatives" and row["architecture"] == "all"]
-    assert {row["cells"] for row in negatives} == {4} and all(row["asr_payload_after"] is None for row in negatives)
+    assert {row["cells"] for row in negatives} == {2} and all(row["asr_payload_after"] is None for row in negatives)
 
 
 def test_a_silent_verification_is_wrong_where_the_trigger_still_works(tmp_path: Path) -> None:
     _, items = small(tmp_path)
-    loud, wrong = "repair/plant/llava/caption/patch/1/guided", "repair/plant/llava/caption/patch/2/guided"
+    loud, wrong = "repair/plant/qwen2-vl/caption/patch/2/guided", "repair/plant/llava/caption/patch/2/guided"
 
     def result(item: Item) -> Row:
         if item.key == loud:
@@ -97,9 +104,9 @@ def test_a_silent_verification_is_wrong_where_the_trigger_still_works(tmp_path: 
     rows = rows_of(items, result)
     plants = {entry.item.key: entry for entry in join(items, rows, "plant")}
     guided, over_all = silence_table(repair_cells_table(join(items, rows, "repair"), plants)).rows
-    assert (guided["method"], guided["verified"], guided["silent"], guided["wrong_hits"]) == ("guided", 6, 5, 1)
-    assert guided["wrong_low"] < 0.2 < guided["wrong_high"]
-    assert over_all["method"] == "all" and over_all["silent"] == 5
+    assert (guided["method"], guided["verified"], guided["silent"], guided["wrong_hits"]) == ("guided", 4, 3, 1)
+    assert guided["wrong_low"] < 1 / 3 < guided["wrong_high"]
+    assert over_all["method"] == "all" and over_all["silent"] == 3
 
 
 def test_what_has_not_run_or_failed_is_listed_with_the_command(tmp_path: Path) -> None:
