@@ -33,7 +33,7 @@ class Guided:
     hold: float = 32.0
     sight: float = 64.0
     view: float = 0.5
-    silence: float = 2.0
+    silence: float = 6.0
     share: float = 0.3
     grid: tuple[int, int] = (7, 7)
     name: str = "guided"
