@@ -1,6 +1,7 @@
 """From the rows of a bench to its tables and its page; no model, no Ray."""
 
 import json
+from base64 import b64decode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,15 @@ from auditor.bench.tables import (
 )
 from auditor.cluster.items import Item
 from auditor.cluster.log import read_rows
+from reports.files import write_atomically
 
 TABLES = "tables"
 PAGE = "bench.html"
 
 
 def make_tables(matrix: Matrix, items: Sequence[Item], out: Path, command: str) -> Path:
-    """Writes every table as CSV and JSON and the page below `out`; returns the page. `command` completes the matrix."""
+    """Writes every table as CSV and JSON, every plot as SVG and the page below `out`; returns the page. `command`
+    completes the matrix."""
     rows = read_rows(out / ROWS)
     plants, detections, repairs = (join(items, rows, kind) for kind in ("plant", "detect", "repair"))
     by_key = {entry.item.key: entry for entry in plants}
@@ -42,15 +45,21 @@ def make_tables(matrix: Matrix, items: Sequence[Item], out: Path, command: str) 
     ]  # fmt: skip
     detectors = [name for name in dict.fromkeys(model.detector for model in models) if ":" not in name]
     plots = {
-        "plants": [plants_figure(tables[0].rows)],
-        "repair": [repair_figure(cells.rows)],
-        "detection": [roc_figure(models), *(scores_figure(models, name) for name in detectors)],
-    }
+        "plants": {"plants": plants_figure(tables[0].rows)},
+        "repair": {"repair": repair_figure(cells.rows)},
+        "detection": {
+            "roc": roc_figure(models), **{f"scores-{name}": scores_figure(models, name) for name in detectors}
+        },
+    }  # fmt: skip
     folder = out / TABLES
     folder.mkdir(parents=True, exist_ok=True)
     for table in tables:
         write_table(Table(table.name, table.title, table.note, table.rows, about), folder)
-    write_page(folder / PAGE, tables, plots, about)
+    for drawn in plots.values():
+        for name, uri in drawn.items():
+            if uri:
+                write_atomically(folder / f"{name}.svg", b64decode(uri.partition(",")[2]))
+    write_page(folder / PAGE, tables, {name: list(drawn.values()) for name, drawn in plots.items()}, about)
     return folder / PAGE
 
 

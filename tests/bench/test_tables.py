@@ -158,6 +158,8 @@ def test_tables_and_page_are_made_from_rows_alone(tmp_path: Path) -> None:
         assert content["about"]["facts"]["test seeds"] == "2"
         with (page.parent / f"{name}.csv").open() as file:
             assert len(list(csv.DictReader(file))) == len(content["rows"]) > 0
+    plots = {path.stem for path in page.parent.glob("*.svg") if path.read_text().rstrip().endswith("</svg>")}
+    assert plots == {"plants", "repair", "roc", "scores-scan", "scores-weight-spectrum"}
     again = page.read_bytes()
     make_tables(matrix, items, tmp_path, "pcr-audit bench matrix.toml")
     assert page.read_bytes() == again
