@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from auditor.bench.detection import Judged
+from auditor.bench.detection import Judged, p_values_by_model
 from auditor.bench.metrics import roc_auc, roc_points
 from auditor.cluster.log import Row
 from reports.drawing import AFTER, BEFORE, INK, NULL, Drawing
@@ -98,6 +98,30 @@ def scores_figure(models: Sequence[Judged], detector: str) -> str:
                       markerfacecolor=filled, markersize=4, alpha=0.8)  # fmt: skip
         _rows(axes, names, None)
         axes.set_xlabel(f"score of {detector}; filled: test models, hollow: development models")
+        return drawing.svg()
+
+
+def calibration_figure(models: Sequence[Judged]) -> str:
+    """Which share of the test negatives has a p-value of at most each level: at or below the diagonal where p-values
+    are valid."""
+    p_values = p_values_by_model(models)
+    drawn: dict[str, list[float]] = {}
+    for model in models:
+        if model.negative and ":" not in model.detector and (model.detector, model.key) in p_values:
+            drawn.setdefault(model.detector, []).append(p_values[model.detector, model.key])
+    if not drawn:
+        return ""
+    with Drawing(3.2, WIDTH) as drawing:
+        axes = drawing.axes()
+        axes.plot([0, 1], [0, 1], color="#BBBBBB", linewidth=0.6)
+        for number, (name, values) in enumerate(drawn.items()):
+            shares = [rank / len(values) for rank in range(len(values) + 1)]
+            axes.step([*sorted(values), 1.0], shares, where="pre", color=COLOURS[number % len(COLOURS)],
+                      linewidth=1.3, label=f"{name}: {len(values)} test negatives")  # fmt: skip
+        axes.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+        axes.set_xlabel("p-value")
+        axes.set_ylabel("share of test negatives at or below it")
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), fontsize=7)
         return drawing.svg()
 
 

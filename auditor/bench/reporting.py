@@ -10,7 +10,7 @@ from auditor.bench.detection import calibration_table, judged, models_table, pop
 from auditor.bench.entries import join
 from auditor.bench.matrix import Matrix
 from auditor.bench.page import write_page
-from auditor.bench.plots import plants_figure, repair_figure, roc_figure, scores_figure
+from auditor.bench.plots import calibration_figure, plants_figure, repair_figure, roc_figure, scores_figure
 from auditor.bench.store import ROWS, RUNS
 from auditor.bench.tables import (
     Table,
@@ -50,6 +50,7 @@ def make_tables(matrix: Matrix, items: Sequence[Item], out: Path, command: str) 
         "detection": {
             "roc": roc_figure(models), **{f"scores-{name}": scores_figure(models, name) for name in detectors}
         },
+        "calibration": {"calibration": calibration_figure(models)},
     }  # fmt: skip
     folder = out / TABLES
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from auditor.bench.detection import (
 )
 from auditor.bench.entries import join
 from auditor.bench.metrics import fit_platt
+from auditor.bench.plots import calibration_figure
 from tests.bench.builders import rows_of, small
 
 
@@ -164,6 +165,11 @@ def test_p_values_are_conformal_against_development_negatives() -> None:
     assert p_values_by_model(models)[("scan", test.key)] == (1 + sum(score >= test.score for score in known)) / (
         len(known) + 1
     )
+
+
+def test_p_values_of_negatives_are_drawn_where_there_are_any() -> None:
+    assert calibration_figure(population(negatives=38)).startswith("data:image/svg+xml")
+    assert calibration_figure(population(negatives=18)) == ""
 
 
 def test_the_calibration_is_the_developments() -> None:
