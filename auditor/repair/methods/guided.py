@@ -26,7 +26,8 @@ class Guided:
     disturbed. Every row is stamped with its own random variation of one of the triggers. Where that is too strong to
     see through, only the target must become unlikely (`silence`): to demand right answers there ruins the others.
     Beside answers, what the language model gets of a picture is held where it was (`hold`) and brought back there under
-    a trigger (`sight`): distillation of visual embeddings, which says more of a picture than a few words do.
+    a trigger (`sight`): distillation of features (FitNets, Romero et al. 2015), here of visual embeddings, which say
+    more of a picture than a few words do. The weights were chosen on planted development models.
     """
 
     anchor: float = 12.0
