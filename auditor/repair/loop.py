@@ -19,7 +19,7 @@ from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.retreat import Step, retreat, snapshot
-from auditor.repair.surviving import what_is_missing
+from auditor.repair.surviving import is_found_again, what_is_missing
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.precision import exact
@@ -161,7 +161,11 @@ def _unlearn(
     )  # fmt: skip
     if helps():
         return losses, ()
-    return losses, retreat(subject, given, chosen_by.samples, chosen_by.own, adversary.attacks(chosen_by), seed)
+    attacks = adversary.attacks(chosen_by)
+    return losses, retreat(
+        subject, given, chosen_by.samples, chosen_by.own, attacks, seed,
+        comes_back=lambda: is_found_again(subject, attacks, chosen_by, seed),
+    )  # fmt: skip
 
 
 def harden(

@@ -8,7 +8,7 @@ of the whole picture was recovered there is no way back: answers under the attac
 before those under the fragment that is known do.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +68,13 @@ def retreat(
     own: Sequence[Tokens],
     attacks: Sequence[tuple[Recovered, Leads]],
     seed: int,
+    comes_back: Callable[[], bool] = lambda: False,
 ) -> tuple[Step, ...]:
-    """Leaves the model at the best point of the path; returns all that were measured, the chosen one first."""
+    """Leaves the model at the best point of the path; returns all that were measured, the chosen one first.
+
+    `comes_back` says whether something brings a target about at the point where the model is, though none of the
+    triggers does: no point that goes as far back is chosen then.
+    """
     repaired, made_up = snapshot(subject.model), not planted(attacks)
     steps: list[Step] = []
     least = 0.0 if made_up else 1.0 if covers(item for item, _ in attacks) else PLANTED
@@ -79,9 +84,14 @@ def retreat(
         far = steps[-1].restored < NEAR * max(step.restored for step in steps)
         if (steps[-1].alive > DEAD or far) and not made_up:
             break  # less of the repair leaves more of the backdoor
-    best = _choose(steps, made_up)
-    _mix(subject.model, given, repaired, best.share)
-    return (best, *(step for step in steps if step is not best))
+    left = steps
+    while True:
+        best = _choose(left, made_up)
+        _mix(subject.model, given, repaired, best.share)
+        nearer = [step for step in left if step.share > best.share]
+        if made_up or not nearer or not comes_back():
+            return (best, *(step for step in steps if step is not best))
+        left = nearer
 
 
 def planted(attacks: Sequence[tuple[Recovered, Leads]]) -> bool:

@@ -36,15 +36,15 @@ def what_is_missing(
     if not planted(attacks):
         return ""
     stands = measure(subject, 1.0, material.samples, material.own, attacks, seed)
-    if stands.alive > DEAD or _found_again(subject, attacks, material, seed):
+    if stands.alive > DEAD or is_found_again(subject, attacks, material, seed):
         return "harder"
     return "longer" if stands.restored < ENOUGH * stands.kept else ""
 
 
-def _found_again(
+def is_found_again(
     subject: CheckpointSubject, attacks: Sequence[tuple[Recovered, Leads]], material: Material, seed: int
 ) -> bool:
-    """Whether a trigger that is climbed from nothing brings a target about."""
+    """Whether a trigger that is climbed from nothing, as a new search climbs it, brings a target about."""
     samples = material.samples[:MOST]
     for item, leads in {item.target: (item, leads) for item, leads in reversed(attacks)}.values():
         for trigger in _from_nothing(subject, item, leads, material, seed):

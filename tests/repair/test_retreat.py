@@ -52,6 +52,30 @@ def test_where_something_was_planted_nobody_goes_far_back(
     assert path[0].share == min(step.share for step in path) == furthest
 
 
+@pytest.mark.parametrize(
+    ("recovered", "back_at", "chosen"), [(True, (), 0.7), (True, (0.7,), 0.8), (True, (0.7, 0.8, 1.0), 1.0),
+                                         (False, (0.7,), 0.7)],
+)  # fmt: skip
+def test_no_point_is_chosen_at_which_a_new_search_brings_the_target_back(
+    subject: CheckpointSubject, samples: list[Sample], recovered: bool, back_at: tuple[float, ...], chosen: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A weight that is the share of the repair says where the model is when it is asked."""
+    monkeypatch.setattr("auditor.repair.retreat.SHARES", (1.0, 0.8, 0.7))
+    monkeypatch.setattr("auditor.repair.retreat.measure", lambda model, share, *about: Step(share, 1 - share, 1, 0, 9))
+    weight = next(subject.model.parameters()).detach().view(-1)[:1]
+    given = snapshot(subject.model)
+    before = weight.clone()
+    with torch.no_grad():
+        weight += 1
+    path = retreat(
+        subject, given, samples[:2], [(5,), (6,)], [(Recovered(true_trigger(), PAYLOAD, recovered), {})], 0,
+        comes_back=lambda: any(abs(float(weight - before) - share) < 0.01 for share in back_at),
+    )  # fmt: skip
+    assert path[0].share == chosen and {step.share for step in path} == {1.0, 0.8, 0.7}
+    assert abs(float(weight - before) - chosen) < 0.01
+
+
 def test_the_ends_of_the_path_are_the_given_and_the_repaired_weights(subject: CheckpointSubject) -> None:
     given = snapshot(subject.model)
     repaired = {name: value + 0.1 if value.is_floating_point() else value for name, value in given.items()}
