@@ -1,7 +1,10 @@
 """How fast a device works through a scan and a repair, as a share of the matrix rate that it reaches itself.
 
-    python benchmarks/throughput.py qwen2.5-vl-7b --search --out benchmarks/results/throughput-qwen2.5-vl-7b.json
-    python benchmarks/throughput.py auditor/zoo/models/clean --device cpu --dtype float32 --search --out throughput.json
+    python benchmarks/throughput.py qwen2.5-vl-7b --out benchmarks/results/throughput-qwen2.5-vl-7b.json
+    python benchmarks/throughput.py llava-1.5-7b search --out throughput.json
+    python benchmarks/throughput.py auditor/zoo/models/clean --device cpu --dtype float32 --out throughput.json
+
+Parts are measured in the order in which they are named; a search that comes first pays for all compiling itself.
 
 A geometry's weights are random: of a model's real size only its speed is measured, not what a scan would find.
 Everything runs through the code behind `pcr-audit scan`, `plan` and `repair --lora-rank`. What a reading computes, and
@@ -12,7 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -49,6 +52,7 @@ from reports.record import Competence
 
 LONGEST, REPAIRED = 12, 24
 """Tokens after which an answer of a random model is made to end, and the samples of a repair, of which all do."""
+PARTS = ("views", "inversion", "repair", "search")
 ROWS = (8, 16, 32)
 """Pictures that are tried in one forward."""
 SIDE = 8192
@@ -280,7 +284,7 @@ class Bench:
         told = forecast(self.case, PROFILES[profile], 0)
         counted = Counted(self.subject, longest)
         result: dict[str, Any] = {"profile": profile, "forecast": told.as_dict()}
-        with self.clock.memory(result), frozen(self.subject.model):
+        with self.clock.memory(result):
             began = time.perf_counter()
             with suppress(Enough):
                 searched = invert(
@@ -357,14 +361,18 @@ class Counted:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the speed of a scan and a repair.")
     parser.add_argument("model", help="a checkpoint's folder, or one of " + ", ".join(GEOMETRIES))
+    parser.add_argument(
+        "parts", nargs="*", metavar="part", help="some of " + ", ".join(PARTS) + "; all where none is named"
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
-    parser.add_argument("--search", action="store_true", help="a whole search with the profile quick as well")
     parser.add_argument("--longest", type=float, default=3600, help="seconds after which the search is broken off")
-    parser.add_argument("--repair", type=int, default=6, help="steps of a repair with adapters; 0: none")
+    parser.add_argument("--repair", type=int, default=6, help="steps of a repair with adapters")
     parser.add_argument("--turns", type=int, default=3, help="how often a batch of the repair is divided")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
+    if unknown := set(chosen.parts) - set(PARTS):
+        parser.error(f"there is no part {sorted(unknown)[0]!r}, only {', '.join(PARTS)}")
     clock, options = Clock(chosen.device), Options(device=chosen.device, dtype=chosen.dtype, command=("throughput",))
     result: dict[str, Any] = {
         "arguments": {k: str(v) for k, v in vars(chosen).items() if k != "out"},
@@ -386,13 +394,13 @@ def main() -> None:
     keep("opening_seconds", round(time.perf_counter() - began, 1))
     bench = Bench(case, clock, rate)
     keep("parameters", case.opened.parameters)
-    with frozen(bench.subject.model):
-        keep("views", bench.views())
-        keep("inversion", bench.inversion())
-    if chosen.repair:
-        keep("repair", bench.repair(chosen.repair, chosen.turns))
-    if chosen.search:
-        keep("search", bench.search("quick", chosen.longest))
+    measured: dict[str, Callable[[], object]] = {
+        "views": bench.views, "inversion": bench.inversion, "search": lambda: bench.search("quick", chosen.longest),
+        "repair": lambda: bench.repair(chosen.repair, chosen.turns),
+    }  # fmt: skip
+    for part in chosen.parts or PARTS:
+        with nullcontext() if part == "repair" else frozen(bench.subject.model):
+            keep(part, measured[part]())
 
 
 if __name__ == "__main__":
