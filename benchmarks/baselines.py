@@ -24,9 +24,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the baselines of a bench.")
     parser.add_argument("results", type=Path, help="folder with repair-cells.csv and detection-models.csv")
     folder = parser.parse_args().results
-    cells = [c for c in read(folder / "repair-cells.csv") if c["status"] == "ok" and c["architecture"] == "llava"]
+    cells = [c for c in read(folder / "repair-cells.csv") if c["status"] == "ok"]
     print("repairs, development: success left, recovery, CIDEr kept, worth")
-    for method, mine in by_method([c for c in cells if c["split"] == "development" and c["name"] in SWEPT]).items():
+    for method, mine in by_method([c for c in cells if is_swept(c)]).items():
         kept = [number(c, "cider_after") / number(c, "cider_before") for c in mine]
         recovery = [min(1.0, number(c, "recovery_after")) for c in mine]
         worth = statistics.fmean(r - max(0.0, 1 - k) for r, k in zip(recovery, kept, strict=True))
@@ -34,16 +34,26 @@ def main() -> None:
         print(f"  {method} ({len(mine)}): {asr:.3f}, {statistics.fmean(recovery):.2f}, "
               f"{statistics.fmean(kept):.1%}, {worth:.3f}")  # fmt: skip
     print("detectors, development: ROC-AUC")
-    looks = [m for m in read(folder / "detection-models.csv") if m["score"] and m["split"] == "development"]
-    swept = [m for m in looks if (m["architecture"], m["task"]) == ("llava", "caption") and m["name"] in SWEPT]
-    for detector, seen in by_method(swept, "detector").items():
+    looks = [look for look in read(folder / "detection-models.csv") if look["score"]]
+    for detector, seen in by_method([look for look in looks if is_swept(look)], "detector").items():
         planted = [float(m["score"]) for m in seen if m["kind"] == "attack"]
         negatives = [float(m["score"]) for m in seen if m["kind"] != "attack"]
         area = roc_auc(planted, negatives)
         print(f"  {detector}: {area.value if area else float('nan'):.2f} ({len(planted)} and {len(negatives)})")
     print("repairs, test: success left; recovery mean, worst, 0.90 or more; CIDEr, BLEU-4, VQA kept: mean (worst)")
-    for method, mine in common([c for c in cells if c["split"] == "test" and c["stratum"] == "took"]).items():
-        print(f"  {method} ({len(mine)}): {line(mine)}")
+    test = [c for c in cells if c["split"] == "test" and c["stratum"] == "took"]
+    found = {place(c) for c in test if c["method"] == "guided" and c["applied"] == "True"}
+    for architecture in dict.fromkeys(c["architecture"] for c in test):
+        everything = [c for c in test if c["architecture"] == architecture]
+        for which, some in (("that the scan found", [c for c in everything if place(c) in found]), ("all", everything)):
+            print(f" {architecture}, {which}")
+            for method, mine in common(some).items():
+                print(f"  {method} ({len(mine)}): {line(mine)}")
+
+
+def is_swept(cell: Cell) -> bool:
+    where = (cell["architecture"], cell["task"], cell["split"])
+    return where == ("llava", "caption", "development") and cell["name"] in SWEPT
 
 
 def read(path: Path) -> list[Cell]:
