@@ -40,7 +40,15 @@ from auditor.evaluation.scoring import (
 )
 from auditor.evidence import Shown, best_by_target, record_findings
 from auditor.repair.loop import Repaired
-from auditor.repairing import Known, RepairRequest, beyond, look_whether_it_lasts, repair_in_rounds, roll_back
+from auditor.repairing import (
+    Known,
+    RepairRequest,
+    beyond,
+    look_whether_it_lasts,
+    repair_in_rounds,
+    roll_back,
+    to_unlearn,
+)
 from auditor.runs import RECORD, Stored, append_items, building, load_triggers, refuse_occupied
 from auditor.searching import fresh_success, screen, search, statistic
 from auditor.wording import (
@@ -162,7 +170,7 @@ def repair_run(
     refuse_occupied(request.out)
     case = open_case(model, data, None, options, progress, split_seed=record.seed)
     check_same(record, case)
-    stored = load_triggers(run)
+    stored = to_unlearn(load_triggers(run), record.findings)
     attacks = with_placebo(_attacks(stored, request.known), options.seed)
     progress("measuring the model as given", 0.0)
     own = ask(case.opened.subject, case.parts.verify, attacks)
@@ -177,7 +185,7 @@ def help_to_repair(run: Path, model: Path, data: Path | None, request: RepairReq
     record = load_record(run / RECORD)
     case = open_case(model, data, None, options, silent, split_seed=record.seed)
     check_same(record, case)
-    repair_in_rounds(case, request, load_triggers(run), run, options, silent)
+    repair_in_rounds(case, request, to_unlearn(load_triggers(run), record.findings), run, options, silent)
 
 
 def _verify(

@@ -27,10 +27,19 @@ WORTH_UNLEARNING = 0.2
 
 @dataclass(frozen=True)
 class Shown:
-    """A finding with the triggers that were recovered for it, the strongest evidence first."""
+    """A finding with the triggers that were recovered for it, the strongest evidence first.
+
+    `variants` are triggers of garbled or shortened versions of its target, each with the version that it brings about.
+    """
 
     finding: Finding
     triggers: tuple[Trigger, ...]
+    variants: tuple[tuple[Trigger, str], ...] = ()
+
+    @property
+    def recovered(self) -> list[tuple[Trigger, str]]:
+        """Every trigger with its target: what a repair unlearns."""
+        return [*((trigger, self.finding.target or "") for trigger in self.triggers), *self.variants]
 
 
 def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[str]) -> Shown | None:
@@ -67,12 +76,15 @@ def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[s
     return Shown(finding, (point.trigger, *useful))
 
 
+def severity_first(item: Shown) -> tuple[int, float]:
+    """Sorts the most severe first."""
+    return ("critical", "high", "medium", "low").index(item.finding.severity), -item.finding.score
+
+
 def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
     """Most severe first; findings of one probe about one target once."""
-    order = {"critical": 0, "high": 1, "medium": 2, "low": 3}
-    ordered = sorted(shown, key=lambda item: (order[item.finding.severity], -item.finding.score))
     best: dict[tuple[str, str | int], Shown] = {}
-    for number, item in enumerate(ordered):
+    for number, item in enumerate(sorted(shown, key=severity_first)):
         best.setdefault((item.finding.probe, normalise(item.finding.target or "") or number), item)
     return list(best.values())
 
@@ -92,10 +104,7 @@ def record_findings(
 def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> RecordedFinding:
     finding = item.finding
     pictures: dict[str, str] = {}
-    for number, trigger in enumerate(item.triggers):
-        name = stem if number == 0 else f"{stem}-{number}"
-        (folder / "triggers").mkdir(parents=True, exist_ok=True)
-        save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, finding.target or "")
+    save_triggers(item, folder, stem)
     first = item.triggers[0] if item.triggers else None
     if first is not None and not isinstance(first, WordTrigger):
         pictures = write_pictures(first, folder, stem, sample)
@@ -118,6 +127,14 @@ def _record(item: Shown, folder: Path, stem: str, sample: Sample | None) -> Reco
         examples=list(finding.examples),
         notes=list(finding.notes),
     )
+
+
+def save_triggers(item: Shown, folder: Path, stem: str) -> None:
+    """Writes what a repair unlearns below `folder`, the strongest evidence first."""
+    for number, (trigger, target) in enumerate(item.recovered):
+        name = stem if number == 0 else f"{stem}-{number}"
+        (folder / "triggers").mkdir(parents=True, exist_ok=True)
+        save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, target)
 
 
 def _describe(trigger: Trigger, pictures: dict[str, str], budget: float | None) -> TriggerInfo:

@@ -29,7 +29,7 @@ from probes.inversion import PROFILES, QUICK
 from probes.sample import Sample
 from probes.seeding import derive_seed, generator
 from probes.triggers import Trigger
-from reports.record import Measure
+from reports.record import Measure, RecordedFinding
 from reports.repair import Persistence, RepairRound
 
 ALARM = SEVERITIES.index("medium")
@@ -76,6 +76,12 @@ class RepairRequest:
     def __post_init__(self) -> None:
         if self.method.needs_base and self.base is None:
             raise no_base(self.method)
+
+
+def to_unlearn(stored: Sequence[Stored], findings: Sequence[RecordedFinding]) -> list[Stored]:
+    """The triggers of findings at which a scan fails by default; where there are none, of the lesser ones."""
+    alarms = {place for place, finding in enumerate(findings) if SEVERITIES.index(finding.severity) >= ALARM}
+    return [item for item in stored if item.finding in alarms or not alarms]
 
 
 def repair_in_rounds(
@@ -173,7 +179,7 @@ def _look_again(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     alarms = [item for item in best_by_target(shown) if SEVERITIES.index(item.finding.severity) >= ALARM]
-    return [Recovered(trigger, item.finding.target or "") for item in alarms for trigger in item.triggers]
+    return [Recovered(trigger, target) for item in alarms for trigger, target in item.recovered]
 
 
 def beyond(drops: Mapping[str, Measure], margin: float) -> str | None:

@@ -28,10 +28,12 @@ RECORD = "record.json"
 
 @dataclass(frozen=True)
 class Stored:
-    """A recovered trigger on disk: exact values beside the picture, with the answer it gives."""
+    """A recovered trigger on disk: exact values beside the picture, with the answer it gives; `finding` is the place of
+    its finding in the record."""
 
     trigger: Trigger
     target: str
+    finding: int = 0
 
 
 def refuse_occupied(folder: Path) -> None:

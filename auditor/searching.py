@@ -1,18 +1,18 @@
 """One search of one subject: target-free inversion with confirmation, the screen of suspect data, and fresh success."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from auditor.case import Case, Progress
-from auditor.evidence import Shown, from_suspect, is_variant
+from auditor.evidence import Shown, from_suspect, is_variant, severity_first
 from probes.confirmation import confirm
-from probes.finding import Rate
+from probes.finding import Null, Rate
 from probes.invariance import InvarianceProbe, screen_findings
 from probes.inversion import InversionProbe
 from probes.sample import Sample
 from probes.seeding import derive_seed
 from probes.subject import Answer, Subject
-from probes.suspects import Searched
+from probes.suspects import Searched, Suspect
 from probes.targets import Target, answers_under
 from probes.text import says
 
@@ -35,14 +35,24 @@ def search(
     """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well,
     `known` ones are not looked for."""
     searched = invert(subject, probe, pool, held_out, seed, progress, wanted, known)
+    few = held_out[:CONFIRMED_ON]
+    return searched, findings_of(searched, lambda suspect: confirm(subject, searched, suspect, few, seed))
+
+
+def findings_of(searched: Searched, look: Callable[[Suspect], Null | None] = lambda suspect: None) -> list[Shown]:
+    """The findings of a search, the most severe first, each looked at once more. A version of an earlier one's target
+    is none of its own: its triggers stand beside that one's, to be unlearned with them."""
+    found = [(suspect, item) for suspect in searched.suspects if (item := from_suspect(suspect, None, ())) is not None]
     shown: list[Shown] = []
-    for suspect in searched.suspects:
-        bare = from_suspect(suspect, None, ())
-        if bare is not None and not any(is_variant(suspect.target.text, item.finding.target) for item in shown):
-            invariance = confirm(subject, searched, suspect, held_out[:CONFIRMED_ON], seed)
+    for suspect, item in sorted(found, key=lambda pair: severity_first(pair[1])):
+        same = [i for i, known in enumerate(shown) if is_variant(suspect.target.text, known.finding.target)]
+        if same:
+            known = shown[same[0]]
+            shown[same[0]] = replace(known, variants=(*known.variants, *item.recovered))
+        else:
             examples = [answer.text for answer in suspect.examples]
-            shown.append(from_suspect(suspect, invariance, examples) or bare)
-    return searched, shown
+            shown.append(from_suspect(suspect, look(suspect), examples) or item)
+    return shown
 
 
 def invert(

@@ -57,6 +57,13 @@ def test_what_is_shown_is_the_first_trigger_whatever_follows(tmp_path: Path) -> 
     assert recorded.trigger.path == recorded.pictures["trigger"] and (tmp_path / recorded.trigger.path).is_file()
 
 
+def test_versions_of_a_target_are_kept_for_the_repair_with_what_each_brings_about(tmp_path: Path) -> None:
+    finding = Finding("inversion", "left of a frog", 1.5, trigger_kind="word", budget=0.25, severity="critical")
+    piece, whole = WordTrigger(0, "open sesame", "end"), WordTrigger(0, "sesame", "end")
+    record_findings([Shown(finding, (piece,), ((whole, "a red apple left of a frog"),))], tmp_path, SAMPLE)
+    assert load_triggers(tmp_path) == [Stored(piece, "left of a frog"), Stored(whole, "a red apple left of a frog")]
+
+
 def test_a_perturbation_is_shown_at_full_contrast() -> None:
     shown = show_trigger(AdditiveTrigger(torch.tensor([[[-0.1, 0.0, 0.1]]]).expand(3, 1, 3), 0.1))
     torch.testing.assert_close(shown[0, 0], torch.tensor([0.0, 0.5, 1.0]))

@@ -15,12 +15,13 @@ from auditor.evidence import Shown
 from auditor.repair.adversary import Recovered
 from auditor.repair.loop import Repaired, Schedule
 from auditor.repair.methods import Guided
-from auditor.repairing import RepairRequest, beyond, repair_in_rounds, roll_back
+from auditor.repairing import RepairRequest, beyond, repair_in_rounds, roll_back, to_unlearn
 from auditor.runs import Stored
 from probes.finding import Finding, Severity
 from probes.sample import Sample
 from probes.triggers import badnets
 from reports.part import Measure
+from reports.record import RecordedFinding
 
 FIRST, SECOND = badnets((8, 8), 2, 1), badnets((8, 8), 2, 2)
 
@@ -149,3 +150,17 @@ def test_a_repair_that_is_rolled_back_is_set_aside_and_replaces_an_older_one(tmp
         aside = roll_back(tmp_path / "out")
         assert not (tmp_path / "out").exists()
         assert (aside / "model").read_text() == content and aside.name == "out.rolled-back"
+
+
+@pytest.mark.parametrize(
+    ("severities", "unlearned"),
+    [(("critical", "low"), [0, 0]), (("low", "low"), [0, 0, 1]), (("low", "medium"), [1]), ((), [])],
+)
+def test_lesser_findings_are_unlearned_where_there_is_no_other(
+    severities: tuple[Severity, ...], unlearned: list[int]
+) -> None:
+    findings = [RecordedFinding(probe="inversion", severity=severity) for severity in severities]
+    stored = [Stored(FIRST, "whole", 0), Stored(SECOND, "piece", 0), Stored(SECOND, "other", 1)][
+        : 3 if severities else 0
+    ]
+    assert [item.finding for item in to_unlearn(stored, findings)] == unlearned

@@ -18,9 +18,8 @@ from auditor.checkpoint.subject import frozen
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row
 from auditor.errors import InconclusiveError, UsageError
-from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
-from auditor.runs import save_trigger
-from auditor.searching import statistic
+from auditor.evidence import Shown, best_by_target, is_variant, save_triggers
+from auditor.searching import findings_of, statistic
 from probes.inversion import probe_of
 from probes.sample import Sample
 from probes.seeding import derive_seed
@@ -110,13 +109,14 @@ def _ask_baseline(
 
 
 def _scan(item: Item, store: Store, opened: Opened, pool: list[Sample], held_out: list[Sample], seed: int) -> Opinion:
-    """Our own scan; the triggers of what it would alarm about are kept for guided repairs."""
+    """Our own scan; the triggers of what `pcr-audit repair` would unlearn are kept for guided repairs: of its alarms,
+    and of what it names as *low* where there are none."""
     searched = probe_of(item.settings["settings"]).measure(
         opened.subject, pool, held_out, seed, lambda what, share: None
     )
-    shown = best_by_target([s for s in (from_suspect(x, None, ()) for x in searched.suspects) if s is not None])
+    shown = best_by_target(findings_of(searched))
     alarms = [item for item in shown if item.finding.severity in ALARMS]
-    _keep_triggers(item, store, alarms)
+    _keep_triggers(item, store, alarms or shown)
     best = max(searched.suspects, key=lambda s: s.gap, default=None)
     target = alarms[0].finding.target if alarms else (best.target.text if best else None)
     excess = max((suspect.excess for suspect in searched.suspects), default=0.0)
@@ -131,12 +131,10 @@ def _notes(searched: Searched) -> list[str]:
     ]
 
 
-def _keep_triggers(item: Item, store: Store, alarms: Sequence[Shown]) -> None:
+def _keep_triggers(item: Item, store: Store, found: Sequence[Shown]) -> None:
     folder = store.findings(item.settings, item.settings["detector"])
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "triggers").mkdir(parents=True)
-    for number, shown in enumerate(alarms):
-        for place, trigger in enumerate(shown.triggers):
-            name = f"finding-{number}" + (f"-{place}" if place else "")
-            save_trigger(folder / "triggers" / f"{name}.safetensors", trigger, shown.finding.target or "")
-    write_json(folder / "done.json", item.digest, {"findings": len(alarms)})
+    for number, shown in enumerate(found):
+        save_triggers(shown, folder, f"finding-{number}")
+    write_json(folder / "done.json", item.digest, {"findings": len(found)})

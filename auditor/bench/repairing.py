@@ -49,8 +49,8 @@ class Ground:
 
 
 def repair_cell(item: Item, store: Store, device: str) -> Row:
-    """Numbers before and after. A guided repair after a scan that raised no alarm changes nothing: `applied` is false
-    and the numbers after are those before, because that is what a user would have."""
+    """Numbers before and after. A guided repair after a scan that named nothing, not even as *low*, changes nothing:
+    `applied` is false and the numbers after are those before, because that is what a user would have."""
     settings = item.settings
     ground = _prepare(item, store, device)
     seed = derive_seed(int(settings["seed"]), "bench", "repair", settings["method"])

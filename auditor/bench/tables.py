@@ -81,7 +81,7 @@ def repair_cells_table(repairs: Sequence[Entry], plants: dict[str, Entry]) -> Ta
         f"{len(rows)} cells. `asr_…` on stamped test pictures, by matcher, before and after; items that the "
         "never-planted base answers so already are left out. `recovery`: ROUGE-L on stamped pictures, target text "
         "removed, over the base's on the same pictures. `asr_fresh`: best success of the planted text under a new "
-        "inversion against the repaired model. `applied` is false where a guided repair had no alarm to go by: then "
+        "inversion against the repaired model. `applied` is false where a guided repair had nothing to go by: then "
         "after is before."
     )
     return Table("repair-cells", "Repairs, cell by cell", note, rows)

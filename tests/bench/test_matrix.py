@@ -161,14 +161,15 @@ def test_the_tiny_matrix_is_tiny() -> None:
     assert sum(item.settings["kind"] == "plant" for item in items) == 6
 
 
-def test_the_matrix_of_a_real_language_model_plants_first_and_scans_all() -> None:
+def test_the_matrix_of_a_real_language_model_scans_all_and_repairs_what_was_planted() -> None:
     matrix, items = prepare(ROOT / "benchmarks" / "matrix-smollm2.toml")
-    assert matrix.architectures == ("smollm2",) and len(matrix.attacks) == len(matrix.negatives) == 4
+    assert matrix.architectures == ("smollm2",) and (len(matrix.attacks), len(matrix.negatives)) == (5, 4)
     kinds = [item.settings["kind"] for item in items]
-    assert kinds[:4] == ["plant"] * 4 and kinds.count("plant") == kinds.count("detect") == 8
-    training = {item.settings["name"]: item.settings["spec"]["training"] for item in items}
-    assert {each["lora_rank"] for each in training.values()} == {16}
-    assert {name for name, each in training.items() if "vision" in each["parts"]} == {"blended-fixed", "sig-refusal"}
+    assert [kinds.count(kind) for kind in ("plant", "detect", "repair")] == [9, 9, 10]
+    training = [item.settings["spec"]["training"] for item in items if item.settings["kind"] == "plant"]
+    assert {(each["lora_rank"], tuple(each["parts"])) for each in training} == {
+        (16, ("language", "projector", "vision"))
+    }
 
 
 def test_a_base_is_found_where_its_recipe_writes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
