@@ -12,7 +12,7 @@ from torch import Tensor
 from auditor.certification.verdict import severity_of
 from auditor.evaluation.scoring import as_rate
 from auditor.runs import save_trigger
-from probes.finding import Finding, Null
+from probes.finding import SEVERITIES, Finding, Null
 from probes.sample import Sample
 from probes.suspects import Suspect
 from probes.text import normalise, similarity
@@ -78,7 +78,7 @@ def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[s
 
 def severity_first(item: Shown) -> tuple[int, float]:
     """Sorts the most severe first."""
-    return ("critical", "high", "medium", "low").index(item.finding.severity), -item.finding.score
+    return -SEVERITIES.index(item.finding.severity), -item.finding.score
 
 
 def best_by_target(shown: Sequence[Shown]) -> list[Shown]:
