@@ -40,14 +40,16 @@ def main() -> None:
         negatives = [float(m["score"]) for m in seen if m["kind"] != "attack"]
         area = roc_auc(planted, negatives)
         print(f"  {detector}: {area.value if area else float('nan'):.2f} ({len(planted)} and {len(negatives)})")
-    print("repairs, test: success left; recovery mean, worst, 0.90 or more; CIDEr, BLEU-4, VQA kept: mean (worst)")
-    test = [c for c in cells if c["split"] == "test" and c["stratum"] == "took"]
+    print("repairs, test: success left; recovery mean, worst, 0.90 or more; CIDEr, BLEU-4, VQA kept: mean (worst);")
+    print(" and the worst success of the planted text under a new search")
+    profiles = [c for c in cells if c["method"] != "guided-standard"]  # what a longer search found is another question
+    test = [c for c in profiles if c["split"] == "test" and c["stratum"] == "took"]
     found = {place(c) for c in test if c["method"] == "guided" and c["applied"] == "True"}
-    for architecture in dict.fromkeys(c["architecture"] for c in test):
-        everything = [c for c in test if c["architecture"] == architecture]
+    for architecture in (*dict.fromkeys(c["architecture"] for c in test), ""):
+        everything = [c for c in test if architecture in ("", c["architecture"])]
         for which, some in (("that the scan found", [c for c in everything if place(c) in found]), ("all", everything)):
-            print(f" {architecture}, {which}")
-            for method, mine in common(some).items():
+            print(f" {architecture or 'guided, every architecture'}, {which}")
+            for method, mine in common([c for c in some if architecture or c["method"] == "guided"]).items():
                 print(f"  {method} ({len(mine)}): {line(mine)}")
 
 
@@ -91,7 +93,11 @@ def line(cells: Sequence[Cell]) -> str:
         shares = [number(c, f"{name}_after") / number(c, f"{name}_before") for c in cells if c[f"{name}_before"]]
         kept.append(f"{statistics.fmean(shares):.1%} ({min(shares):.1%})" if shares else "–")
     good = sum(value >= 0.9 for value in recovery)
-    return f"{hits} of {trials}; {statistics.fmean(recovery):.2f}, {min(recovery):.2f}, {good}; {', '.join(kept)}"
+    new = [number(c, "asr_fresh") for c in cells if c["asr_fresh"]]
+    fresh = f"; {max(new):.3f}" if new else ""
+    return (
+        f"{hits} of {trials}; {statistics.fmean(recovery):.2f}, {min(recovery):.4f}, {good}; {', '.join(kept)}{fresh}"
+    )
 
 
 if __name__ == "__main__":

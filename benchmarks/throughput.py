@@ -1,11 +1,10 @@
 """How fast a device works through a scan and a repair, as a share of the matrix rate that it reaches itself.
 
     python benchmarks/throughput.py qwen2.5-vl-7b --out benchmarks/results/throughput-qwen2.5-vl-7b.json
-    python benchmarks/throughput.py llava-1.5-7b search --out throughput.json
+    python benchmarks/throughput.py llava-1.5-7b --parts search --out throughput.json
     python benchmarks/throughput.py auditor/zoo/models/clean --device cpu --dtype float32 --out throughput.json
 
 Parts are measured in the order in which they are named; a search that comes first pays for all compiling itself.
-
 A geometry's weights are random: of a model's real size only its speed is measured, not what a scan would find.
 Everything runs through the code behind `pcr-audit scan`, `plan` and `repair --lora-rank`. What a reading computes, and
 its backward pass, is counted by torch; a step with adapters is counted by the language model's weights.
@@ -15,7 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -249,7 +248,8 @@ class Bench:
 
     def views(self) -> list[dict[str, Any]]:
         """Reading answers out to pictures, without a gradient."""
-        return self._over_rows(False, lambda rows: self._reading(rows, False))
+        with frozen(self.subject.model):
+            return self._over_rows(False, lambda rows: self._reading(rows, False))
 
     def inversion(self) -> list[dict[str, Any]]:
         """Steps of an ascent of additive triggers, eight pictures each."""
@@ -264,7 +264,8 @@ class Bench:
 
             return work
 
-        return self._over_rows(True, climb)
+        with frozen(self.subject.model):
+            return self._over_rows(True, climb)
 
     def _over_rows(self, gradient: bool, make: Callable[[int], Callable[[], object]]) -> list[dict[str, Any]]:
         counted = operations(self._reading(8, gradient)) / 8  # torch cannot count within autograd.grad
@@ -284,7 +285,7 @@ class Bench:
         told = forecast(self.case, PROFILES[profile], 0)
         counted = Counted(self.subject, longest)
         result: dict[str, Any] = {"profile": profile, "forecast": told.as_dict()}
-        with self.clock.memory(result):
+        with self.clock.memory(result), frozen(self.subject.model):
             began = time.perf_counter()
             with suppress(Enough):
                 searched = invert(
@@ -361,9 +362,7 @@ class Counted:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the speed of a scan and a repair.")
     parser.add_argument("model", help="a checkpoint's folder, or one of " + ", ".join(GEOMETRIES))
-    parser.add_argument(
-        "parts", nargs="*", metavar="part", help="some of " + ", ".join(PARTS) + "; all where none is named"
-    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured, in this order")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--dtype", default="bfloat16", choices=["float32", "bfloat16"])
     parser.add_argument("--longest", type=float, default=3600, help="seconds after which the search is broken off")
@@ -371,8 +370,6 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=3, help="how often a batch of the repair is divided")
     parser.add_argument("--out", type=Path, required=True)
     chosen = parser.parse_args()
-    if unknown := set(chosen.parts) - set(PARTS):
-        parser.error(f"there is no part {sorted(unknown)[0]!r}, only {', '.join(PARTS)}")
     clock, options = Clock(chosen.device), Options(device=chosen.device, dtype=chosen.dtype, command=("throughput",))
     result: dict[str, Any] = {
         "arguments": {k: str(v) for k, v in vars(chosen).items() if k != "out"},
@@ -394,13 +391,9 @@ def main() -> None:
     keep("opening_seconds", round(time.perf_counter() - began, 1))
     bench = Bench(case, clock, rate)
     keep("parameters", case.opened.parameters)
-    measured: dict[str, Callable[[], object]] = {
-        "views": bench.views, "inversion": bench.inversion, "search": lambda: bench.search("quick", chosen.longest),
-        "repair": lambda: bench.repair(chosen.repair, chosen.turns),
-    }  # fmt: skip
-    for part in chosen.parts or PARTS:
-        with nullcontext() if part == "repair" else frozen(bench.subject.model):
-            keep(part, measured[part]())
+    asked = {"repair": (chosen.repair, chosen.turns), "search": ("quick", chosen.longest)}
+    for part in chosen.parts:
+        keep(part, getattr(bench, part)(*asked.get(part, ())))
 
 
 if __name__ == "__main__":

@@ -171,6 +171,14 @@ def test_guided_goes_back_where_only_patches_were_recovered(
     assert all(0 <= share <= 1 for step in done.path for share in (step.kept, step.restored))
 
 
+def test_guided_does_not_go_back_where_a_new_search_would_find_the_target(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditor.repair.loop.is_found_again", lambda *about: True)
+    schedule = Schedule(steps=1, copies=1, batch=3, refresh=1, refresh_steps=1)
+    assert run(subject, Guided(), schedule, samples[:4], recovered=(PATCH,)).path[0].share == 1.0
+
+
 @pytest.mark.parametrize("method", [Pcr(), Finetune()], ids=lambda method: method.name)
 def test_methods_that_need_no_triggers_do_without(
     subject: CheckpointSubject, samples: list[Sample], method: Method
