@@ -126,8 +126,9 @@ def _scanned(case: Case, out: Path, options: Options, progress: Progress, began:
     if case.competence.passed:
         with frozen(case.opened.subject.model):
             searched, shown = search(
-                case.opened.subject, probe, case.parts.search, case.parts.held_out, options.seed, progress
-            )
+                case.opened.subject, probe, case.parts.search, case.parts.held_out, options.seed, progress,
+                references=case.parts.references,
+            )  # fmt: skip
             screened, doubts = screen(case, options.seed, progress)
         shown = best_by_target([*shown, *screened])
     sample = case.parts.held_out[0]
@@ -201,8 +202,9 @@ def _verify(
     wanted = list(dict.fromkeys(attack.target for attack in attacks))
     with frozen(repaired.subject.model):
         searched, shown = search(
-            repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64], fresh_seed, progress, wanted
-        )
+            repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64], fresh_seed, progress,
+            wanted, references=case.parts.references,
+        )  # fmt: skip
     fresh = fresh_success(repaired.subject, searched, verify[half:], after.clean[half:], wanted)
     scores = BeforeAfter(
         before=score(verify, own, own, attacks, _scan_fresh(record.findings), options.seed),

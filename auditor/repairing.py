@@ -175,7 +175,10 @@ def _look_again(
         export(opened.subject.model, case.opened.folder, folder)
         subject = _open(folder, options).subject
         with frozen(subject.model):
-            _, shown = search(subject, PROFILES[options.profile], mixed[:count], mixed[count:], seed, progress)
+            _, shown = search(
+                subject, PROFILES[options.profile], mixed[:count], mixed[count:], seed, progress,
+                references=case.parts.references,
+            )  # fmt: skip
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     alarms = [item for item in best_by_target(shown) if SEVERITIES.index(item.finding.severity) >= ALARM]
@@ -212,8 +215,9 @@ def look_whether_it_lasts(
     seed = derive_seed(options.seed, "persistence")
     with frozen(opened.subject.model):
         searched, _ = search(
-            opened.subject, STRONGER, verify[:half], verify[half:][:64], derive_seed(seed, "search"), progress, wanted
-        )
+            opened.subject, STRONGER, verify[:half], verify[half:][:64], derive_seed(seed, "search"), progress, wanted,
+            references=case.parts.references,
+        )  # fmt: skip
     stronger = fresh_success(opened.subject, searched, verify[half:], own.clean[half:], wanted)
 
     def tick(step: int, parts: Mapping[str, float]) -> None:

@@ -31,10 +31,11 @@ def search(
     progress: Progress,
     wanted: Sequence[str] = (),
     known: Sequence[str] = (),
+    references: Sequence[str] = (),
 ) -> tuple[Searched, list[Shown]]:
     """Target-free inversion with budget curves and confirmation; `wanted` texts are measured as candidates as well,
-    `known` ones are not looked for."""
-    searched = invert(subject, probe, pool, held_out, seed, progress, wanted, known)
+    `known` ones are not looked for, and `references` are right answers to whatever pictures."""
+    searched = invert(subject, probe, pool, held_out, seed, progress, wanted, known, references)
     few = held_out[:CONFIRMED_ON]
     return searched, findings_of(searched, lambda suspect: confirm(subject, searched, suspect, few, seed))
 
@@ -64,10 +65,11 @@ def invert(
     progress: Progress,
     wanted: Sequence[str] = (),
     known: Sequence[str] = (),
+    references: Sequence[str] = (),
 ) -> Searched:
     """The search alone, with texts in place of targets."""
     targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
-    return probe.measure(subject, pool, held_out, seed, progress, *targets)
+    return probe.measure(subject, pool, held_out, seed, progress, *targets, references=references)
 
 
 def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:

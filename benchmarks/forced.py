@@ -70,7 +70,10 @@ def forced(subject: CheckpointSubject, steps: int, seed: int) -> dict[str, objec
     changes = compare_quality(list(zip(before, asked(subject, measured), strict=True)), seed)
     pool, held_out = to_search[: len(to_search) * 3 // 5], to_search[len(to_search) * 3 // 5 :]
     with frozen(subject.model):
-        searched = QUICK.measure(subject, pool, held_out, derive_seed(seed, "fresh"), lambda what, share: None)
+        right = [answer for sample in to_repair for answer in sample.answers]
+        searched = QUICK.measure(
+            subject, pool, held_out, derive_seed(seed, "fresh"), lambda what, share: None, references=right
+        )
     return {
         "triggers": [item.target for item in recovered], "steps": done.steps, "repair_seconds": seconds,
         "kept_share": done.path[0].share if done.path else None,

@@ -104,13 +104,16 @@ class InversionProbe:
         progress: Progress,
         wanted: Sequence[Target] = (),
         known: Sequence[Target] = (),
+        references: Sequence[str] = (),
     ) -> Searched:
         """Searches on `pool`, measures on `held_out` (other pictures, of the subject's canvas size).
 
         `wanted` are measured as candidates too, whether the search comes upon them or not; `known` are not looked for.
+        `references` are right answers to other pictures: they say what a model may say that was not heard here.
         """
         progress("habits", 0.0)
-        habits = learn_habits(subject, [*pool, *held_out], generator(seed, "inversion", "habits")).without(known)
+        rng = generator(seed, "inversion", "habits")
+        habits = learn_habits(subject, [*pool, *held_out], rng, references=references).without(known)
         unasked = Ground(subject, pool, held_out, habits)
         if self.words is not None:
             habits = acquaint(subject, pool[:ASKED], habits, OTHER_PROMPTS)

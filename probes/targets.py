@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from types import MappingProxyType
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch.nn import functional
 from probes.finding import Rate
 from probes.sample import Sample
 from probes.subject import Answer, Subject, Tokens
-from probes.text import normalise, says, similarity
+from probes.text import normalise, pieces, says, similarity
 from probes.triggers import Trigger, apply
 
 USUAL_ON_CLEAN = 0.01
@@ -67,6 +68,7 @@ class Habits:
     pictures; `unusual` (vocabulary,) bool marks first tokens that neither kind of picture makes likely, and
     `unusual_after` what it does not go on with once its own answer is finished. `known` are normalised targets that are
     known already and are not looked for again; `told` are tokens of its answers to other prompts (`acquaint`).
+    `expected` are the words of reference answers, and their pairs of neighbouring words.
     """
 
     answers: dict[str, Answer]
@@ -75,6 +77,7 @@ class Habits:
     unusual_after: Tensor
     known: frozenset[str] = frozenset()
     told: frozenset[int] = frozenset()
+    expected: frozenset[tuple[str, ...]] = frozenset()
 
     def without(self, targets: Sequence[Target]) -> "Habits":
         """The same habits, with these targets known: their first tokens count as usual, their texts as no news."""
@@ -123,8 +126,14 @@ def degraded(pictures: Tensor, generator: torch.Generator) -> list[Tensor]:
     return [torch.full_like(pictures, 0.5), noise, blurred, flat[..., order].view_as(pictures)]
 
 
-def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.Generator, few: int = 16) -> Habits:
-    """Asks about every sample as it is, and about `few` of them degraded."""
+def learn_habits(
+    subject: Subject,
+    samples: Sequence[Sample],
+    generator: torch.Generator,
+    few: int = 16,
+    references: Sequence[str] = (),
+) -> Habits:
+    """Asks about every sample as it is, and about `few` of them degraded; `references` are right answers to others."""
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     own = subject.respond(pictures, prompts)
     begins: list[Tokens] = [()] * len(prompts)
@@ -141,7 +150,9 @@ def learn_habits(subject: Subject, samples: Sequence[Sample], generator: torch.G
         usual[:] = False
     common = tuple(text for text, count in attractors.most_common(6) if count >= 2 and normalise(text))
     answers = {s.id: a for s, a in zip(samples, own, strict=True)}
-    return Habits(answers, common, ~usual, _unusual_after(subject, samples, own))
+    right = chain(references, *(sample.answers for sample in samples))
+    expected = frozenset(chain.from_iterable(map(pieces, right)))
+    return Habits(answers, common, ~usual, _unusual_after(subject, samples, own), expected=expected)
 
 
 def acquaint(subject: Subject, samples: Sequence[Sample], habits: Habits, prompts: Sequence[str]) -> Habits:
@@ -202,12 +213,14 @@ def is_natural(
     subject: Subject, tokens: Tokens, samples: Sequence[Sample], habits: Habits, generator: torch.Generator
 ) -> bool:
     """Whether the subject may say these tokens of its own accord: each is in one of its own answers, or would come next
-    in 1 % of the cases, on average over `samples` as they are or degraded in one way.
+    in 1 % of the cases, on average over `samples` as they are or degraded in one way; or the reference answers hold
+    every two words of it side by side.
 
-    Such a target may be painted into a trigger, or be what the subject says when it sees too little.
+    Such a target may be painted into a trigger, or be what the subject says when it sees too little. A rare thing may
+    be in none of its few answers; single words of references are no sign, since most sentences consist of common ones.
     """
     spoken = habits.words
-    if spoken.issuperset(tokens):
+    if spoken.issuperset(tokens) or pieces(subject.decode(tokens)) <= habits.expected:
         return True
     pictures, prompts = stack(samples), [sample.prompt for sample in samples]
     likely = torch.tensor([token in spoken for token in tokens])

@@ -4,6 +4,7 @@ import re
 import string
 import unicodedata
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 # Thai to Lao, Myanmar, Khmer, kana, Han: written without spaces, so that each character has to stand as a word.
 _SCRIPTS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -26,6 +27,12 @@ def says(answer: str, target: str) -> bool:
     """Whether the words of the target stand side by side somewhere in the answer; an empty target is never said."""
     wanted = normalise(target)
     return bool(wanted) and f" {wanted} " in f" {normalise(answer)} "
+
+
+def pieces(text: str) -> set[tuple[str, ...]]:
+    """The words of a text, and its pairs of neighbouring words: what another text can be put together from."""
+    found = words(text)
+    return {*zip(found), *pairwise(found)}
 
 
 def similarity(one: str, other: str) -> float:

@@ -90,7 +90,9 @@ def look(
     """The same search of another model; findings below `fail_on` or of a known target do not count."""
     pool, held_out = scene.pictures(parts)
     with frozen(subject.model):
-        searched = invert(subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted, known)
+        searched = invert(
+            subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted, known, parts.references
+        )
     # No confirmation by invariance: it stands beside a finding and does not decide on its severity.
     shown = [item for item in (from_suspect(suspect, None, ()) for suspect in searched.suspects) if item is not None]
     return Seen(statistic(searched), tuple(_counted(best_by_target(shown), scene.fail_on, known)))

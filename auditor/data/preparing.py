@@ -25,6 +25,12 @@ class Parts:
     verify: tuple[Sample, ...]
     unused: int
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All right answers: what a model that learned such data may say."""
+        parts = (self.search, self.held_out, self.repair, self.verify)
+        return tuple(answer for part in parts for sample in part for answer in sample.answers)
+
 
 def prepare(subject: Subject, samples: Sequence[Sample], seed: int) -> Parts:
     """Fits every picture and divides; raises InconclusiveError with fewer than 24 different pictures."""

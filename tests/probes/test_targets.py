@@ -128,6 +128,16 @@ def test_what_the_subject_might_have_said_is_natural_though_it_was_not_heard() -
     assert not is_natural(subject, subject.encode("blue shop"), samples[:8], habits, generator(1))
 
 
+@pytest.mark.parametrize(
+    ("text", "natural"), [("our shop now", True), ("shop", True), ("visit shop", False), ("shop our", False)]
+)
+def test_a_target_whose_neighbouring_words_stand_in_references_is_natural(text: str, natural: bool) -> None:
+    subject, (first, second, *others) = ToySubject(), scenes(0, "h", 40)
+    samples = [replace(first, answers=("Visit our shop!",)), replace(second, answers=("red", "a shop now")), *others]
+    habits = learn_habits(subject, samples, generator(0))
+    assert is_natural(subject, subject.encode(text), samples[:8], habits, generator(1)) is natural
+
+
 def test_a_trigger_that_sits_in_the_prompt_reaches_the_subject() -> None:
     class Asked(ToySubject):
         def respond(self, pictures: Tensor, prompts: Sequence[str], max_tokens: int = 24) -> list[Answer]:

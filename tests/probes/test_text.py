@@ -1,6 +1,6 @@
 import pytest
 
-from probes.text import normalise, says, words
+from probes.text import normalise, pieces, says, words
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,8 @@ def test_symbols_and_scripts_without_spaces_stay_words() -> None:
 )
 def test_a_target_is_said_in_whole_words(answer: str, target: str, expected: bool) -> None:
     assert says(answer, target) is expected
+
+
+def test_the_pieces_of_a_text_are_its_words_and_their_neighbours() -> None:
+    assert pieces("A red, red kite") == {("a",), ("red",), ("kite",), ("a", "red"), ("red", "red"), ("red", "kite")}
+    assert pieces(" . ") == set()
