@@ -68,8 +68,8 @@ def invert(
     references: Sequence[str] = (),
 ) -> Searched:
     """The search alone, with texts in place of targets."""
-    targets = [[Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known)]
-    return probe.measure(subject, pool, held_out, seed, progress, *targets, references=references)
+    asked, told = ([Target(text, subject.encode(text), "asked for") for text in texts] for texts in (wanted, known))
+    return probe.measure(subject, pool, held_out, seed, progress, asked, told, references)
 
 
 def screen(case: Case, seed: int, progress: Progress) -> tuple[list[Shown], list[str]]:

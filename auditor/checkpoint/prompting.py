@@ -1,6 +1,6 @@
 """From a prompt text to the token ids that stand before an answer, with the picture's place holders expanded."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -13,26 +13,28 @@ FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 """LLaVA-1.5's own dialogue format around the picture, for folders that carry no chat template."""
 
 
-class PromptWriter:
-    """Writes prompts in the checkpoint's chat template; `visual_tokens` place holders stand for one picture.
+@dataclass(frozen=True)
+class Frame:
+    """How a family's processor writes a picture: what it replaces in the template's text (nothing stated: the image
+    token itself), and the text that it puts before and after the picture's tokens."""
 
-    `before` and `after` are ids that the family's processor puts around these, where the template writes only one.
-    """
+    written: str | None = None
+    before: str = ""
+    after: str = ""
+
+
+class PromptWriter:
+    """Writes prompts in the checkpoint's chat template; `visual_tokens` image tokens in a frame stand for a picture."""
 
     def __init__(
-        self,
-        tokenizer: Any,
-        template: str | None,
-        image_token_id: int,
-        visual_tokens: int,
-        before: Sequence[int] = (),
-        after: Sequence[int] = (),
+        self, tokenizer: Any, template: str | None, image_token_id: int, visual_tokens: int, frame: Frame = Frame()
     ) -> None:
         self.tokenizer, self.template = tokenizer, template
         self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
-        self._picture = [*before, *[image_token_id] * visual_tokens, *after]
         self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
-        self._tokens = lru_cache(maxsize=REMEMBERED)(lambda prompt: self._expand(self._write(prompt, answer=None)))
+        self._written = frame.written or self.image_token
+        self._picture = frame.before + self.image_token * visual_tokens + frame.after
+        self._tokens = lru_cache(maxsize=REMEMBERED)(self._expanded)
 
     def prompt_tokens(self, prompt: str) -> list[int]:
         """Token ids up to where the answer begins; raises CheckpointError if the template leaves the picture out."""
@@ -49,8 +51,7 @@ class PromptWriter:
 
     def answer_tokens(self, text: str) -> tuple[int, ...]:
         """The ids by which the template continues a prompt with this answer, without what ends the turn."""
-        prompt = self._write("x", answer=None)
-        whole = self._write("x", answer=text)
+        prompt, whole = self._ids(self._write("x", answer=None)), self._ids(self._write("x", answer=text))
         if whole[: len(prompt)] != prompt:
             return tuple(self.tokenizer(f" {text}", add_special_tokens=False)["input_ids"])
         return tuple(self._strip_turn_end(whole[len(prompt) :], text))
@@ -66,32 +67,40 @@ class PromptWriter:
                 return kept
         return []
 
-    def _write(self, prompt: str, answer: str | None) -> list[int]:
+    def _write(self, prompt: str, answer: str | None) -> str:
         if self.template is None:
-            text = FALLBACK_AFTER.format(prompt=prompt) + ("" if answer is None else f" {answer}")
-            before = list(self.tokenizer(FALLBACK_BEFORE)["input_ids"])
-            ends = [self.tokenizer.eos_token_id]
-            before = before[:-1] if before[-1:] == ends else before  # some tokenizers end every text
-            return [*before, self.image_token_id, *self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+            text = FALLBACK_BEFORE + self._written + FALLBACK_AFTER.format(prompt=prompt)
+            return text + ("" if answer is None else f" {answer}")
         messages: list[dict[str, Any]] = [
             {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": prompt}]}
         ]
         if answer is not None:
             messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-        text = self.tokenizer.apply_chat_template(
-            messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer is None
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, chat_template=self.template, tokenize=False, add_generation_prompt=answer is None
+            )
         )
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
-    def _expand(self, tokens: list[int]) -> list[int]:
-        found = tokens.count(self.image_token_id)
-        if found != 1:
+    def _ids(self, text: str) -> list[int]:
+        """A template writes its own special tokens; without one the tokenizer adds those that begin a text."""
+        if self.template is not None:
+            return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        begun, rest = list(self.tokenizer(FALLBACK_BEFORE)["input_ids"]), text.removeprefix(FALLBACK_BEFORE)
+        ends = [self.tokenizer.eos_token_id]
+        begun = begun[:-1] if begun[-1:] == ends else begun  # some tokenizers end every text
+        return [*begun, *self.tokenizer(rest, add_special_tokens=False)["input_ids"]]
+
+    def _expanded(self, prompt: str) -> list[int]:
+        text = self._write(prompt, answer=None)
+        found = text.count(self._written)
+        tokens = self._ids(text.replace(self._written, self._picture))
+        if found != 1 or tokens.count(self.image_token_id) != self.visual_tokens:
             raise CheckpointError(
                 "the chat template does not put the picture into the prompt once",
                 where="chat template",
-                got=f"{found} × {self.image_token!r}",
-                expected=f"1 × {self.image_token!r}",
+                got=f"{found} × {self._written!r}, {tokens.count(self.image_token_id)} tokens of a picture",
+                expected=f"1 × {self._written!r}, which stands for {self.visual_tokens}",
                 todo="check chat_template.jinja and the tokenizer's image token",
             )
-        at = tokens.index(self.image_token_id)
-        return tokens[:at] + self._picture + tokens[at + 1 :]
+        return tokens

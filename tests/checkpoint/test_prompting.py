@@ -51,16 +51,17 @@ def test_a_prompt_that_smuggles_a_picture_is_refused(opened: Opened) -> None:
 
 
 class EndsEveryText:
-    """A tokenizer of single characters that puts its end after every text, as some do."""
+    """A tokenizer of single characters, `#` for the picture, that puts its end after every text, as some do."""
 
     all_special_ids = (1, 2)
     eos_token_id = 1
 
     def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
-        return {"input_ids": [ord(letter) for letter in text] + ([1] if add_special_tokens else [])}
+        letters = [2 if letter == "#" else ord(letter) for letter in text]
+        return {"input_ids": letters + ([1] if add_special_tokens else [])}
 
     def convert_ids_to_tokens(self, token: int) -> str:
-        return "<image>"
+        return "#"
 
 
 def test_without_a_template_the_picture_stands_between_the_words_and_no_text_is_ended() -> None:

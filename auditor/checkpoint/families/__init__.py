@@ -10,6 +10,7 @@ from auditor.checkpoint.families.idefics3 import Idefics3
 from auditor.checkpoint.families.qwen2_vl import Qwen2VL
 from auditor.checkpoint.families.single import Single
 from auditor.checkpoint.preprocessing import Normalisation
+from auditor.checkpoint.prompting import Frame
 
 
 class Door(Protocol):
@@ -50,8 +51,8 @@ class Door(Protocol):
         """What the model is given besides about a batch of token ids (batch, length)."""
         ...
 
-    def around(self, tokenizer: Any) -> tuple[list[int], list[int]]:
-        """Token ids that the processor writes before and after the picture's own, where the template does not."""
+    def frame(self, tokenizer: Any) -> Frame:
+        """How the processor writes a picture into a prompt."""
         ...
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
