@@ -28,7 +28,7 @@ class Sight:
 @contextmanager
 def entering(subject: CheckpointSubject, meet: Meet) -> Iterator[None]:
     """Calls `meet` in every forward of the subject's model inside. A family that feeds its language model in another
-    way than as `inputs_embeds` is not met."""
+    way than as `inputs_embeds` is not met; of Qwen3-VL, whose pictures also enter deeper layers, the first way is."""
     token, known = subject.writer.image_token_id, dict[str, Tensor]()
 
     def before_model(_: nn.Module, arguments: tuple[Any, ...], named: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Part = Literal["language", "projector", "vision"]
 
 # In this order: what joins the two often lies inside the one or the other (Qwen's `visual.merger`).
 _WORDS: tuple[tuple[Part, tuple[str, ...]], ...] = (
-    ("projector", ("projector", "merger", "connector", "modality_projection", "embed_vision")),
+    ("projector", ("projector", "merger", "connector", "modality_projection", "embed_vision", "image_newline")),
     ("vision", ("vision", "visual", "image_encoder")),
     ("language", ("language_model", "text_model", "lm_head")),
 )

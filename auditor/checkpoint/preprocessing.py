@@ -69,12 +69,13 @@ def resize(batch: Tensor, size: tuple[int, int], mode: str) -> Tensor:
 
     Which side Pillow resizes first depends on its version, so that its values are taken and the gradient is ours.
     """
-    smooth = _resize_smoothly(batch, size, mode)
+    smooth = resize_smoothly(batch, size, mode)
     return smooth + (_resize_exactly(batch.detach(), size, mode) - smooth).detach()
 
 
-def _resize_smoothly(batch: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    """Width first, then height, clamped between: Pillow keeps 8 bits after each pass."""
+def resize_smoothly(batch: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    """Any batch in [0, 1] to `size`, nearly as Pillow does it: width first, then height, clamped between, because it
+    keeps 8 bits after each pass."""
     if mode == "nearest-exact":
         return functional.interpolate(batch, size, mode=mode)
     if mode == "lanczos":

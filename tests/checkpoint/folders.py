@@ -10,21 +10,36 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
     CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
     GemmaConfig,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlamaConfig,
+    LlavaNextConfig,
+    LlavaNextForConditionalGeneration,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SiglipVisionConfig,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
     VipLlavaConfig,
     VipLlavaForConditionalGeneration,
 )
+from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
+from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
+from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from auditor.zoo.architectures import architectures, idefics3, qwen2_vl
+from auditor.zoo.architectures.tokenizer import extend_tokenizer
 from auditor.zoo.embedded import CLEAN_MODEL
 
 SIZES = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -94,14 +109,106 @@ def _smolvlm(folder: Path) -> None:
     processor.tokenizer.save_pretrained(folder)
 
 
+def _qwen3_vl(folder: Path) -> None:
+    """Learned positions and a second way into the language model; everything else as in Qwen2-VL."""
+    processor = qwen2_vl.build_processor()
+    like = qwen2_vl.build_model(processor.tokenizer).config
+    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "num_heads": 2}
+    vision |= {"patch_size": 7, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    marks = {f"{name}_token_id": getattr(like, f"{name}_token_id") for name in MARKED}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
+    text = {**SIZES, "vocab_size": len(processor.tokenizer), "num_key_value_heads": 4, "head_dim": 32}
+    config = Qwen3VLConfig(
+        text_config={**text, "rope_parameters": rope}, vision_config=vision, **marks, tie_word_embeddings=True
+    )
+    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+MARKED = ("image", "video", "vision_start", "vision_end")
+
+
+def _template(mark: str) -> str:
+    """The dialogue of the embedded model, with another mark for a picture."""
+    return str(AutoTokenizer.from_pretrained(CLEAN_MODEL).chat_template).replace("<image>", mark)
+
+
+def _gemma3(folder: Path) -> None:
+    """The template writes where a picture begins; its tokens are others."""
+    marks = {"image_token": "<image_soft_token>", "boi_token": "<start_of_image>", "eoi_token": "<end_of_image>"}
+    tokenizer = extend_tokenizer(CLEAN_MODEL, marks, "</s>")
+    tokenizer.chat_template = _template("<start_of_image>")
+    vision = SiglipVisionConfig(**SIZES, image_size=56, patch_size=7)
+    text = {**SIZES, "vocab_size": len(tokenizer), "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 512}
+    ids = {f"{name}_index": tokenizer.convert_tokens_to_ids(token) for name, token in marks.items()}
+    config = Gemma3Config(text_config=text, vision_config=vision.to_dict(), mm_tokens_per_image=16, **ids)
+    model = Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=0.2)  # it starts as zeros
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Gemma3ImageProcessorPil(size={"height": 56, "width": 56}).save_pretrained(folder)
+
+
+def _internvl(folder: Path) -> None:
+    """Cutting into tiles is on, as it is in the folders that are published."""
+    marks = {"context_image_token": "<IMG_CONTEXT>", "start_image_token": "<img>", "end_image_token": "</img>"}
+    tokenizer = extend_tokenizer(CLEAN_MODEL, marks, "</s>")
+    tokenizer.chat_template = _template("<IMG_CONTEXT>")
+    vision = {**SIZES, "image_size": [56, 56], "patch_size": [7, 7]}
+    text = {**SIZES, "model_type": "qwen2", "vocab_size": len(tokenizer), "num_key_value_heads": 4}
+    image = tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
+    config = InternVLConfig(vision_config=vision, text_config=text, image_token_id=image, image_seq_length=16)
+    InternVLForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}, crop_to_patches=True).save_pretrained(folder)
+
+
+def _llava_next(folder: Path) -> None:
+    """Four tiles of 28 pixels, beside the whole picture."""
+    tokenizer = AutoTokenizer.from_pretrained(CLEAN_MODEL)
+    vision = CLIPVisionConfig(**SIZES, image_size=28, patch_size=7)
+    text = LlamaConfig(vocab_size=len(tokenizer), **SIZES)
+    grids, image = [[28, 56], [56, 28], [56, 56]], tokenizer.convert_tokens_to_ids("<image>")
+    config = LlavaNextConfig(
+        vision_config=vision, text_config=text, image_token_index=image, image_grid_pinpoints=grids,
+        vision_feature_layer=-1,
+    )  # fmt: skip
+    LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    LlavaNextImageProcessorPil(
+        size={"shortest_edge": 28}, crop_size={"height": 28, "width": 28}, image_grid_pinpoints=grids
+    ).save_pretrained(folder)
+
+
+def _llava_onevision(folder: Path) -> None:
+    """One tile, which is the whole picture once more."""
+    tokenizer = AutoTokenizer.from_pretrained(CLEAN_MODEL)
+    vision = SiglipVisionConfig(**SIZES, image_size=56, patch_size=8, vision_use_head=False)
+    text = {**SIZES, "model_type": "qwen2", "vocab_size": len(tokenizer), "num_key_value_heads": 4}
+    grids, image = [[56, 56], [56, 112], [112, 112]], tokenizer.convert_tokens_to_ids("<image>")
+    config = LlavaOnevisionConfig(
+        vision_config=vision, text_config=text, image_token_index=image, image_grid_pinpoints=grids
+    )
+    LlavaOnevisionForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    LlavaOnevisionImageProcessorPil(size={"height": 56, "width": 56}, image_grid_pinpoints=grids).save_pretrained(
+        folder
+    )
+
+
 BUILDERS: Mapping[str, Callable[[Path], None]] = {
     "llava": partial(_zoo, "llava"),
     "vipllava": _vip_llava,
     "paligemma": _pali_gemma,
     "qwen2_vl": partial(_zoo, "qwen2-vl"),
     "qwen2_5_vl": _qwen2_5_vl,
+    "qwen3_vl": _qwen3_vl,
     "idefics3": partial(_zoo, "idefics3"),
     "smolvlm": _smolvlm,
+    "gemma3": _gemma3,
+    "internvl": _internvl,
+    "llava_next": _llava_next,
+    "llava_onevision": _llava_onevision,
 }
 """By `model_type`."""
 

@@ -41,6 +41,8 @@ def test_the_embeddings_are_those_of_the_picture_whatever_is_asked(known: Opened
 
 
 def test_what_is_given_back_enters(known: Opened) -> None:
+    if known.family == "qwen3_vl":
+        pytest.skip("its pictures enter deeper layers as well")
     subject = known.subject
     with torch.no_grad():
         plain = subject.read(PICTURES, PROMPTS, ANSWERS)

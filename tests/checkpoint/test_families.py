@@ -12,7 +12,15 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, Idefics3Processor, Qwen2VLProcessor
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    Gemma3Processor,
+    Idefics3Processor,
+    InternVLProcessor,
+    LlavaNextProcessor,
+    Qwen2VLProcessor,
+)
 
 from auditor.checkpoint.families import FAMILIES
 from auditor.checkpoint.families.comparing import largest_difference
@@ -24,7 +32,10 @@ from auditor.errors import CheckpointError, IncompleteError
 from tests.checkpoint.folders import BUILDERS, build
 
 PROMPTS = ["what do you see?", "how many things are there on the left of the snail?", "what?"]
-QWEN, IDEFICS = ("qwen2_vl", "qwen2_5_vl"), ("idefics3", "smolvlm")
+QWEN, IDEFICS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), ("idefics3", "smolvlm")
+TILED = ("llava_next", "llava_onevision")
+NOTED = (*QWEN, *TILED, "smolvlm", "internvl")
+"""Families that give pictures in another way than their processors by default, and say so."""
 ODD_SIZES = [(61, 83), (30, 45), (90, 90), (143, 31), (7, 9), (57, 201)]
 STEPS = 5
 
@@ -75,8 +86,22 @@ def own_inputs(folder: Path, known: Opened, picture: Tensor, prompt: str) -> dic
         expanded = Qwen2VLProcessor.replace_image_token(itself, seen, 0)
         ids = tokenizer(text.replace("<|image_pad|>", expanded), add_special_tokens=False, return_tensors="pt")
         return {**ids, **seen, "mm_token_type_ids": (ids["input_ids"] == tokenizer.image_token_id).int()}
-    expanded = "<image>" * known.subject.writer.visual_tokens
-    return {**tokenizer(text.replace("<image>", expanded), add_special_tokens=False, return_tensors="pt"), **seen}
+    if known.family == "gemma3":
+        whole = Gemma3Processor(processor, tokenizer, image_seq_length=known.subject.writer.visual_tokens)
+        return dict(whole(images=as_image(picture), text=text, add_special_tokens=False, return_tensors="pt"))
+    if known.family == "llava_next":
+        whole = LlavaNextProcessor(processor, tokenizer, 7, "default", num_additional_image_tokens=1)
+        return dict(whole(images=as_image(picture), text=text, add_special_tokens=False, return_tensors="pt"))
+    mark, expanded = "<image>", "<image>" * known.subject.writer.visual_tokens
+    if known.family == "internvl":
+        seen = processor(images=[as_image(picture)], crop_to_patches=False, return_tensors="pt")
+        mark = "<IMG_CONTEXT>"
+        marks = {"start_image_token": "<img>", "image_token": mark, "end_image_token": "</img>"}
+        itself = SimpleNamespace(**marks, image_seq_length=known.subject.writer.visual_tokens)
+        expanded = InternVLProcessor.replace_image_token(itself, seen, 0)
+    text = text.replace(mark, expanded)
+    pictured = {name: value for name, value in seen.items() if name in ("pixel_values", "image_sizes")}
+    return {**tokenizer(text, add_special_tokens=False, return_tensors="pt"), **pictured}
 
 
 def test_every_family_with_a_file_of_its_own_is_here() -> None:
@@ -87,7 +112,7 @@ def test_it_opens_and_says_what_it_is(known: Opened, family: str) -> None:
     assert known.family == family
     assert known.processor_difference <= TOLERANCE
     assert known.subject.canvas == (56, 56)
-    assert bool(known.notes) == (family in (*QWEN, "smolvlm"))
+    assert bool(known.notes) == (family in NOTED)
 
 
 @pytest.mark.parametrize("size", ODD_SIZES, ids=str)
@@ -212,6 +237,21 @@ def test_idefics3_resizes_first_as_its_processor_does(size: tuple[int, int]) -> 
 
     assert first_size(*size, 56) == get_resize_output_image_size(np.zeros((3, *size)), 56)
     assert first_size(*size, 5000) == get_resize_output_image_size(np.zeros((3, *size)), 5000)
+
+
+def test_grids_of_tiles_without_a_square_are_refused(tmp_path: Path) -> None:
+    build("llava_next", tmp_path)
+    rewrite_json(tmp_path / "preprocessor_config.json", image_grid_pinpoints=[[28, 56], [56, 28]])
+    with pytest.raises(CheckpointError, match="no grid of tiles is a square") as error:
+        open_checkpoint(tmp_path)
+    assert "[[28, 56], [56, 28]]" in error.value.got
+
+
+def test_a_folder_that_cuts_long_pictures_is_opened_without_and_says_so(tmp_path: Path) -> None:
+    build("gemma3", tmp_path)
+    rewrite_json(tmp_path / "preprocessor_config.json", do_pan_and_scan=True)
+    opened = open_checkpoint(tmp_path)
+    assert opened.notes == ("Pan and scan is off: a picture is given once, as a square.",)
 
 
 def test_a_folder_that_splits_pictures_is_opened_without_and_says_so(tmp_path: Path) -> None:

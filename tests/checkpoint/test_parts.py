@@ -19,6 +19,8 @@ from tests.checkpoint.folders import BUILDERS, build
         ("model.connector.modality_projection.proj.weight", "projector"),
         ("model.text_model.embed_tokens.weight", "language"),
         ("lm_head.weight", "language"),
+        ("model.visual.deepstack_merger_list.0.linear_fc1.weight", "projector"),
+        ("model.image_newline", "projector"),
         ("something.else", None),
     ],
 )

@@ -6,9 +6,12 @@ from typing import Any, Protocol
 from PIL import Image
 from torch import Tensor
 
+from auditor.checkpoint.families.gemma3 import Gemma3
 from auditor.checkpoint.families.idefics3 import Idefics3
+from auditor.checkpoint.families.internvl import InternVL
 from auditor.checkpoint.families.qwen2_vl import Qwen2VL
 from auditor.checkpoint.families.single import Single
+from auditor.checkpoint.families.tiled import Tiled
 from auditor.checkpoint.preprocessing import Normalisation
 from auditor.checkpoint.prompting import Frame
 
@@ -40,7 +43,7 @@ class Door(Protocol):
         ...
 
     def pack(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels (batch, 3, *canvas) in the shape of the model's `pixel_values`."""
+        """Pixels (batch, 3, *canvas) in the shape of the model's `pixel_values`."""
         ...
 
     def inputs(self, pictures: Tensor) -> dict[str, Tensor]:
@@ -63,8 +66,13 @@ class Door(Protocol):
 FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
     "qwen2_vl": Qwen2VL.of,
     "qwen2_5_vl": Qwen2VL.of,
+    "qwen3_vl": Qwen2VL.of,
     "idefics3": Idefics3.of,
     "smolvlm": Idefics3.of,
+    "gemma3": Gemma3.of,
+    "internvl": InternVL.of,
+    "llava_next": Tiled.of,
+    "llava_onevision": Tiled.of,
 }
 """From `model_type` to what builds the door from an image processor and a configuration; all others: `Single`."""
 

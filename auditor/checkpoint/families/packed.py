@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 NAME = "packed_as_flash"
-TOWERS = frozenset({"qwen2_vl", "qwen2_5_vl"})
+TOWERS = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
 """Model types whose tower, `model.visual`, works so."""
 
 
