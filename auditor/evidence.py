@@ -1,7 +1,7 @@
 """From what was measured to the record: findings with their numbers, and the pictures that show them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,7 @@ class Shown:
         return [*((trigger, self.finding.target or "") for trigger in self.triggers), *self.variants]
 
 
-def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[str]) -> Shown | None:
+def from_suspect(suspect: Suspect) -> Shown | None:
     """A finding of the inversion probe, or None when nothing sets the suspect apart from its decoys."""
     severity = severity_of(suspect)
     if severity is None:
@@ -68,12 +68,20 @@ def from_suspect(suspect: Suspect, invariance: Null | None, examples: Sequence[s
         trigger_kind=point.trigger.kind,
         budget=point.budget,
         severity=severity,
-        statistics=(gap, success, *(null for null in (invariance, suspect.untouched) if null is not None)),
-        examples=tuple(examples),
+        statistics=(gap, success) if suspect.untouched is None else (gap, success, suspect.untouched),
+        examples=tuple(answer.text for answer in suspect.examples),
     )
     others = sorted(suspect.others, key=lambda p: -p.rate.value)
     useful = [p.trigger for p in others if p is not point and p.rate.value >= WORTH_UNLEARNING]
     return Shown(finding, (point.trigger, *useful))
+
+
+def confirmed(item: Shown, invariance: Null | None) -> Shown:
+    """The same with what confirms it, if anything was measured, behind gap and success."""
+    if invariance is None:
+        return item
+    gap, success, *others = item.finding.statistics
+    return replace(item, finding=replace(item.finding, statistics=(gap, success, invariance, *others)))
 
 
 def severity_first(item: Shown) -> tuple[int, float]:

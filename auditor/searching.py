@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from auditor.case import Case, Progress
-from auditor.evidence import Shown, from_suspect, is_variant, severity_first
+from auditor.evidence import Shown, confirmed, from_suspect, is_variant, severity_first
 from probes.confirmation import confirm
 from probes.finding import Null, Rate
 from probes.invariance import InvarianceProbe, screen_findings
@@ -43,7 +43,7 @@ def search(
 def findings_of(searched: Searched, look: Callable[[Suspect], Null | None] = lambda suspect: None) -> list[Shown]:
     """The findings of a search, the most severe first, each looked at once more. A version of an earlier one's target
     is none of its own: its triggers stand beside that one's, to be unlearned with them."""
-    found = [(suspect, item) for suspect in searched.suspects if (item := from_suspect(suspect, None, ())) is not None]
+    found = [(suspect, item) for suspect in searched.suspects if (item := from_suspect(suspect)) is not None]
     shown: list[Shown] = []
     for suspect, item in sorted(found, key=lambda pair: severity_first(pair[1])):
         same = [i for i, known in enumerate(shown) if is_variant(suspect.target.text, known.finding.target)]
@@ -51,8 +51,7 @@ def findings_of(searched: Searched, look: Callable[[Suspect], Null | None] = lam
             known = shown[same[0]]
             shown[same[0]] = replace(known, variants=(*known.variants, *item.recovered))
         else:
-            examples = [answer.text for answer in suspect.examples]
-            shown.append(from_suspect(suspect, look(suspect), examples) or item)
+            shown.append(confirmed(item, look(suspect)))
     return shown
 
 

@@ -133,6 +133,8 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
     settings = {**asdict(request.method), **asdict(request.schedule)}  # type: ignore[call-overload]
     if done.rate is not None:
         settings["rate"] = done.rate
+    if settings["precision"] == "auto":
+        settings["precision"] = f"auto: {'bfloat16 products' if done.halved else 'as the weights are held'}"
     if done.base is not None:
         settings |= {"base": str(request.base), "base_sha256": done.base}
     every = max(1, len(done.losses) // 60)

@@ -18,11 +18,15 @@ def multiplies_halves() -> bool:
     return any(known.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
+def halves(device: torch.device) -> bool:
+    """Whether products are halved there: on a CPU that has instructions for them, but not where runs have to agree."""
+    return device.type == "cpu" and multiplies_halves() and not _exact.get()
+
+
 @contextmanager
 def halved(device: torch.device) -> Iterator[None]:
-    """Products in bfloat16 inside, on a CPU that has instructions for them; on any other device nothing changes."""
-    pays = device.type == "cpu" and multiplies_halves() and not _exact.get()
-    with torch.autocast("cpu", torch.bfloat16, enabled=pays):
+    """Products in bfloat16 inside, where that pays; on any other device nothing changes."""
+    with torch.autocast("cpu", torch.bfloat16, enabled=halves(device)):
         yield
 
 

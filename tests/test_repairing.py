@@ -10,6 +10,7 @@ import torch
 
 from auditor import repairing
 from auditor.case import Case, Options
+from auditor.data.preparing import Parts
 from auditor.errors import UsageError
 from auditor.evidence import Shown
 from auditor.repair.adversary import Recovered
@@ -27,12 +28,14 @@ FIRST, SECOND = badnets((8, 8), 2, 1), badnets((8, 8), 2, 2)
 
 
 def samples(name: str, count: int) -> tuple[Sample, ...]:
-    return tuple(Sample(f"{name}{n}", torch.zeros(3, 8, 8), "what is it?") for n in range(count))
+    return tuple(
+        Sample(f"{name}{n}", torch.zeros(3, 8, 8), "what is it?", (f"a thing of {name}",)) for n in range(count)
+    )
 
 
 @pytest.fixture
 def case(tmp_path: Path) -> Case:
-    parts = SimpleNamespace(search=samples("s", 4), held_out=samples("h", 3), repair=samples("r", 5))
+    parts = Parts(samples("s", 4), samples("h", 3), samples("r", 5), samples("v", 2), unused=0)
     model = torch.nn.Linear(1, 1)
     opened = SimpleNamespace(
         folder=tmp_path / "given", manifest=SimpleNamespace(digest="d"), subject=SimpleNamespace(model=model)
@@ -54,7 +57,10 @@ def world(monkeypatch: pytest.MonkeyPatch, case: Case) -> SimpleNamespace:
         out.mkdir()
         seen.exported.append(out)
 
-    def search(subject: object, probe: object, pool: list[Sample], held_out: list[Sample], *rest: object) -> Any:
+    def search(
+        subject: object, probe: object, pool: list[Sample], held_out: list[Sample], *rest: object, references: object
+    ) -> Any:
+        assert references == tuple(f"a thing of {s}" for s in "sssshhhrrrrrvv")  # of all the data
         seen.looks.append(([s.id for s in pool], [s.id for s in held_out]))
         severity: Severity | None = seen.found.pop(0)
         finding = Finding("inversion", f"found {len(seen.looks)}", 1.0, severity=severity or "low")

@@ -10,8 +10,8 @@ from auditor.case import Options, read_samples
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.data.preparing import Parts, prepare
-from auditor.evidence import Shown, best_by_target, from_suspect, is_variant
-from auditor.searching import invert, statistic
+from auditor.evidence import Shown, is_variant
+from auditor.searching import findings_of, invert, statistic
 from probes.ascent import Climb
 from probes.curves import BudgetCurve
 from probes.finding import SEVERITIES, Finding, Severity
@@ -94,8 +94,7 @@ def look(
             subject, scene.probe, pool, held_out, seed, lambda what, share: None, wanted, known, parts.references
         )
     # No confirmation by invariance: it stands beside a finding and does not decide on its severity.
-    shown = [item for item in (from_suspect(suspect, None, ()) for suspect in searched.suspects) if item is not None]
-    return Seen(statistic(searched), tuple(_counted(best_by_target(shown), scene.fail_on, known)))
+    return Seen(statistic(searched), tuple(_counted(findings_of(searched), scene.fail_on, known)))
 
 
 def _counted(shown: Sequence[Shown], fail_on: Severity, known: Sequence[str]) -> list[Finding]:

@@ -19,7 +19,7 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.methods import Learning, Lesson
 from auditor.repair.methods.lesson import Parts
-from probes.precision import halved
+from probes.precision import halves
 
 
 def helps() -> bool:
@@ -128,10 +128,13 @@ def _copies(kinds: Any) -> tuple[Any, ...]:
     return (kinds.NO, kinds.MULTI_CPU, kinds.MULTI_GPU, kinds.MULTI_XPU)
 
 
+def halves_products(device: torch.device, precision: str) -> bool:
+    """Whether products are in bfloat16, whatever the weights are held in: what `auto` comes to on this device."""
+    return precision == "bf16" or (precision == "auto" and halves(device))
+
+
 def _in_precision(device: torch.device, precision: str) -> AbstractContextManager[Any]:
-    if precision == "auto":
-        return halved(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, torch.bfloat16, enabled=halves_products(device, precision))
 
 
 @contextmanager

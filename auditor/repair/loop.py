@@ -14,12 +14,12 @@ from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.augmentation import augment
-from auditor.repair.crew import Crew, helps
+from auditor.repair.crew import Crew, halves_products, helps
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr
+from auditor.repair.missing import is_found_again, what_is_missing
 from auditor.repair.retreat import Step, retreat, snapshot
-from auditor.repair.surviving import is_found_again, what_is_missing
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.precision import exact
@@ -83,7 +83,8 @@ class Repaired:
     """What was done: `losses` are (step, parts) rows, `path` the points that `retreat` measured, the chosen first.
 
     `edited` is how much of what was changed by hand before the first step, `base` the digest of the clean model that
-    weights were taken from, `rate` the learning rate.
+    weights were taken from, `rate` the learning rate, `halved` whether products were in bfloat16 that the weights are
+    not held in.
     """
 
     steps: int
@@ -93,6 +94,7 @@ class Repaired:
     edited: dict[str, float] = field(default_factory=dict)
     base: str | None = None
     rate: float | None = None
+    halved: bool = False
 
 
 def repair(
@@ -126,8 +128,11 @@ def repair(
             edited = method.edit(subject, samples, base or {})
         if isinstance(method, Learning) and material is not None:
             losses = _train(subject, method, schedule, material, None, seed, aside)
-    rate = rate_for(subject, schedule) if isinstance(method, Learning) else None
-    return Repaired(len(losses), time.monotonic() - began, losses, path, edited, rate=rate)
+    seconds = time.monotonic() - began
+    if not isinstance(method, Learning):
+        return Repaired(0, seconds, losses, path, edited)
+    halved = halves_products(subject.device, schedule.precision)
+    return Repaired(len(losses), seconds, losses, path, edited, rate=rate_for(subject, schedule), halved=halved)
 
 
 def refuse_half(subject: CheckpointSubject, schedule: Schedule) -> None:

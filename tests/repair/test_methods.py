@@ -14,7 +14,7 @@ from auditor.checkpoint.parts import part_of
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.errors import UsageError
 from auditor.repair.loop import Repaired, Schedule, harden, repair
-from auditor.repair.methods import Consistency, FinePrune, Interpolate, Method, Restore
+from auditor.repair.methods import Consistency, FinePrune, Guided, Interpolate, Method, Restore
 from auditor.repair.methods.consistency import inconsistency, watched
 from auditor.repair.methods.fine_prune import find_mlps, measure_activity
 from auditor.repairing import RepairRequest
@@ -246,3 +246,9 @@ def test_the_record_says_what_was_edited_and_from_which_base() -> None:
     assert described.settings["base"] == "clean" and described.settings["base_sha256"] == "ab12"
     assert described.settings["within"] == "projector"
     assert "rows restored: 77" in described.notes
+
+
+@pytest.mark.parametrize(("halved", "said"), [(True, "bfloat16 products"), (False, "as the weights are held")])
+def test_the_record_says_what_automatic_precision_came_to(halved: bool, said: str) -> None:
+    described = describe_repair(RepairRequest(Guided(), Path("out")), Repaired(1, 1.0, (), halved=halved), {})
+    assert described.settings["precision"] == f"auto: {said}"

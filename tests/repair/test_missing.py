@@ -7,8 +7,8 @@ import torch
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.material import prepare
+from auditor.repair.missing import what_is_missing
 from auditor.repair.retreat import Step
-from auditor.repair.surviving import what_is_missing
 from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL, PAYLOAD, embedded_samples, true_trigger
 from probes.ascent import Climb
 
@@ -37,5 +37,5 @@ def test_what_is_missing_is_seen_as_a_new_search_would_see_it(
     against = Adversary(subject, [item], material, 1, 0)
     monkeypatch.setattr("auditor.repair.adversary.Climb", Climb)  # as long as it is outside of tests
     if stands is not None:
-        monkeypatch.setattr("auditor.repair.surviving.measure", lambda *about: stands)
+        monkeypatch.setattr("auditor.repair.missing.measure", lambda *about: stands)
     assert what_is_missing(subject, against, material, 0) == missing
