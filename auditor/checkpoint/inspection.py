@@ -44,7 +44,10 @@ def _overheard(decoder: Any, layers: int) -> Iterator[list[Tensor]]:
         if isinstance(output, tuple) and isinstance(output[1], Tensor):
             seen.append(output[1][:, :, -1])
 
-    hooks = [layer.self_attn.register_forward_hook(hook) for layer in decoder.layers[:layers]]
+    attending = [
+        layer.self_attn for layer in decoder.layers if hasattr(layer, "self_attn")
+    ]  # some layers are recurrent
+    hooks = [attention.register_forward_hook(hook) for attention in attending[:layers]]
     try:
         yield seen
     finally:
@@ -86,12 +89,14 @@ def branches(model: Any, inputs: dict[str, Tensor], continuations: Sequence[Toke
         raise ValueError("continuations are not of one length above zero")
     batch = len(inputs["input_ids"])
     cache = model.model(**inputs, use_cache=True).past_key_values
-    at_once = max(1, rows // batch)
+    repeatable = all(hasattr(layer, "batch_repeat_interleave") for layer in cache.layers)  # recurrent ones are not
+    at_once = max(1, rows // batch) if repeatable else 1
     parts = []
     for start in range(0, len(continuations), at_once):
         chosen = torch.tensor(continuations[start : start + at_once], device=inputs["input_ids"].device)
         own = copy.deepcopy(cache)
-        own.batch_repeat_interleave(len(chosen))
+        if len(chosen) > 1:
+            own.batch_repeat_interleave(len(chosen))
         core = model.model(input_ids=chosen.repeat(batch, 1), past_key_values=own, use_cache=True)
         logits = model.get_output_embeddings()(core.last_hidden_state[:, -1])
         parts.append(logits.float().log_softmax(-1).view(batch, len(chosen), -1))

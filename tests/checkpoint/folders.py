@@ -24,8 +24,12 @@ from transformers import (
     PaliGemmaForConditionalGeneration,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
     SiglipVisionConfig,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
@@ -109,23 +113,33 @@ def _smolvlm(folder: Path) -> None:
     processor.tokenizer.save_pretrained(folder)
 
 
-def _qwen3_vl(folder: Path) -> None:
-    """Learned positions and a second way into the language model; everything else as in Qwen2-VL."""
+def _qwen3(family: Any, folder: Path, deepstack: bool = False, **text: Any) -> None:
+    """Learned positions, and in Qwen3-VL a second way into the language model; everything else as in Qwen2-VL."""
+    configuration, model = family
     processor = qwen2_vl.build_processor()
     like = qwen2_vl.build_model(processor.tokenizer).config
     vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 32, "intermediate_size": 64, "num_heads": 2}
-    vision |= {"patch_size": 7, "num_position_embeddings": 64, "deepstack_visual_indexes": [0]}
+    vision |= {"patch_size": 7, "num_position_embeddings": 64}
+    vision |= {"deepstack_visual_indexes": [0]} if deepstack else {}
     marks = {f"{name}_token_id": getattr(like, f"{name}_token_id") for name in MARKED}
     rope = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [6, 5, 5], "mrope_interleaved": True}
-    text = {**SIZES, "vocab_size": len(processor.tokenizer), "num_key_value_heads": 4, "head_dim": 32}
-    config = Qwen3VLConfig(
-        text_config={**text, "rope_parameters": rope}, vision_config=vision, **marks, tie_word_embeddings=True
+    sizes = {**SIZES, "vocab_size": len(processor.tokenizer), "num_key_value_heads": 4, "head_dim": 32, **text}
+    config = configuration(
+        text_config={**sizes, "rope_parameters": rope}, vision_config=vision, **marks, tie_word_embeddings=True
     )
-    Qwen3VLForConditionalGeneration(config).save_pretrained(folder)
+    model(config).save_pretrained(folder)
     processor.save_pretrained(folder)
 
 
 MARKED = ("image", "video", "vision_start", "vision_end")
+QWEN3_VL = (Qwen3VLConfig, Qwen3VLForConditionalGeneration)
+QWEN3_VL_MOE = (Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration)
+QWEN3_5 = (Qwen3_5Config, Qwen3_5ForConditionalGeneration)
+EXPERTS = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
+RECURRENT = {
+    "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "full_attention"],
+    "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+}  # fmt: skip
 
 
 def _template(mark: str) -> str:
@@ -202,7 +216,9 @@ BUILDERS: Mapping[str, Callable[[Path], None]] = {
     "paligemma": _pali_gemma,
     "qwen2_vl": partial(_zoo, "qwen2-vl"),
     "qwen2_5_vl": _qwen2_5_vl,
-    "qwen3_vl": _qwen3_vl,
+    "qwen3_vl": partial(_qwen3, QWEN3_VL, deepstack=True),
+    "qwen3_vl_moe": partial(_qwen3, QWEN3_VL_MOE, deepstack=True, **EXPERTS),
+    "qwen3_5": partial(_qwen3, QWEN3_5, **RECURRENT),
     "idefics3": partial(_zoo, "idefics3"),
     "smolvlm": _smolvlm,
     "gemma3": _gemma3,

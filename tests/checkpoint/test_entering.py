@@ -41,7 +41,7 @@ def test_the_embeddings_are_those_of_the_picture_whatever_is_asked(known: Opened
 
 
 def test_what_is_given_back_enters(known: Opened) -> None:
-    if known.family == "qwen3_vl":
+    if known.family in ("qwen3_vl", "qwen3_vl_moe"):
         pytest.skip("its pictures enter deeper layers as well")
     subject = known.subject
     with torch.no_grad():

@@ -32,7 +32,7 @@ from auditor.errors import CheckpointError, IncompleteError
 from tests.checkpoint.folders import BUILDERS, build
 
 PROMPTS = ["what do you see?", "how many things are there on the left of the snail?", "what?"]
-QWEN, IDEFICS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl"), ("idefics3", "smolvlm")
+QWEN, IDEFICS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"), ("idefics3", "smolvlm")
 TILED = ("llava_next", "llava_onevision")
 NOTED = (*QWEN, *TILED, "smolvlm", "internvl")
 """Families that give pictures in another way than their processors by default, and say so."""

@@ -38,7 +38,7 @@ def test_branches_say_what_reading_says(opened: Opened, continuations: list[tupl
         torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3", "gemma3", "qwen3_5", "llava_next"])
 def test_other_families_branch_and_show_their_attention_too(family: str, tmp_path: Path) -> None:
     subject = open_checkpoint(build(family, tmp_path), batch_size=4).subject
     continuations = [(5, 9), (300, 61), (7, 7)]
@@ -99,7 +99,7 @@ def test_weights_are_the_models_own_and_shared_ones_come_once(opened: Opened) ->
     assert not subject.model.get_output_embeddings().weight.any()
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3"])
+@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3", "gemma3", "qwen3_5", "internvl"])
 def test_words_that_are_given_by_weights_are_read_as_words(family: str, untouched_llava: Path, tmp_path: Path) -> None:
     folder = untouched_llava if family == "llava" else build(family, tmp_path)
     subject = open_checkpoint(folder, batch_size=4).subject

@@ -67,6 +67,8 @@ FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
     "qwen2_vl": Qwen2VL.of,
     "qwen2_5_vl": Qwen2VL.of,
     "qwen3_vl": Qwen2VL.of,
+    "qwen3_vl_moe": Qwen2VL.of,
+    "qwen3_5": Qwen2VL.of,
     "idefics3": Idefics3.of,
     "smolvlm": Idefics3.of,
     "gemma3": Gemma3.of,

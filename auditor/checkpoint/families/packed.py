@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 NAME = "packed_as_flash"
-TOWERS = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl"})
+TOWERS = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"})
 """Model types whose tower, `model.visual`, works so."""
 
 

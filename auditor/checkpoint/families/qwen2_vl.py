@@ -1,4 +1,4 @@
-"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: patches in merged cells beside a grid (time, height, width), and M-RoPE.
+"""Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: patches in merged cells beside a grid (time, height, width), and M-RoPE.
 
 These processors give every picture a size of its own. A scan wants one canvas, so a fixed square is chosen from the
 processor's limits, and every picture is brought to it by the processor's own filter without regard to its aspect ratio:
