@@ -171,5 +171,5 @@ def _explained(folder: Path) -> Iterator[None]:
             where=str(folder),
             got=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}",
             expected="config, weights, tokenizer and image processor of one supported family",
-            todo="open it with transformers yourself to see the whole message; LLaVA folders are supported best",
+            todo="open it with transformers yourself to see all it says; `pcr-audit list models` shows the families",
         ) from error

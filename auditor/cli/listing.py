@@ -8,7 +8,7 @@ import typer
 from auditor.errors import UsageError
 
 Kind = Annotated[
-    Literal["probes", "detectors", "triggers", "payloads", "methods", "fills", "matchers", "formats", "all"],
+    Literal["models", "probes", "detectors", "triggers", "payloads", "methods", "fills", "matchers", "formats", "all"],
     typer.Argument(help="What to list."),
 ]
 Preview = Annotated[
@@ -18,7 +18,8 @@ Preview = Annotated[
 
 
 def list_registered(kind: Kind = "all", preview: Preview = None) -> None:
-    """What is registered: probes, detectors, triggers, payloads, repair methods, fills, matchers, data formats."""
+    """What is registered: families of models, probes, detectors, triggers, payloads, repair methods, fills, matchers,
+    data formats."""
     if preview is not None and kind != "triggers":
         raise UsageError(
             "--preview shows triggers only", got=f"list {kind} --preview",
@@ -35,6 +36,7 @@ def list_registered(kind: Kind = "all", preview: Preview = None) -> None:
 
 def registered() -> dict[str, list[str]]:
     """One line for everything, by what it is."""
+    from auditor.checkpoint.families import FAMILIES
     from auditor.data.reading import FORMATS
     from auditor.evaluation.asr import MATCHERS
     from auditor.repair.methods import METHODS
@@ -47,6 +49,7 @@ def registered() -> dict[str, list[str]]:
         for ladder in QUICK.ladders()
     ]
     return {
+        "models": [*FAMILIES, "llava, and any other whose processor turns a picture into one tensor"],
         "probes": [
             f"inversion (target-free, clean pictures only), which searches {' and '.join(ladders)}",
             f"    profiles {', '.join(PROFILES)}: the latter two search words in prompts as well",

@@ -9,6 +9,12 @@ from auditor.cli.main import main
 from probes.triggers.registry import FAMILIES
 
 
+def test_families_of_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "models"]) == 0
+    shown = capsys.readouterr().out.split()
+    assert {"models", "qwen3_vl", "gemma3", "llava_next"} <= set(shown) and "probes" not in shown
+
+
 def test_every_family_is_listed_with_its_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "triggers"]) == 0
     said = capsys.readouterr().out

@@ -40,7 +40,7 @@ def largest_difference(door: "Door", processor: Any, height: int, width: int, se
                 where="image processor",
                 got=f"{name} of shape {tuple(theirs[name].shape) if name in theirs else None}",
                 expected=f"{tuple(own.shape)}",
-                todo="families with tiles or variable resolution are supported where they have a file of their own",
+                todo="`pcr-audit list models` shows which families with tiles or variable resolution are supported",
             )
     spread = torch.tensor(door.normalisation.std).view(1, 3, 1, 1).expand(1, 3, *door.canvas)
     gap = (theirs["pixel_values"] - ours["pixel_values"]) * door.pack(spread)

@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 LARGE = 10**9
 """Parameters from which compiling, which takes half a minute, is soon paid back."""
@@ -51,4 +50,6 @@ def as_compiled(model: Any) -> Iterator[None]:
 
 
 def _layers(model: Any) -> list[Any]:
+    from transformers.modeling_layers import GradientCheckpointingLayer  # slow, and not for those who only list
+
     return [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]

@@ -42,7 +42,7 @@ class Single:
                 where="processor_config.json",
                 got=f"size {processor.size}, crop {getattr(processor, 'crop_size', None)}",
                 expected="`size` with shortest_edge or height and width, or a centre crop",
-                todo="families of variable resolution are supported where they have a file of their own",
+                todo="`pcr-audit list models` shows which families of variable resolution are supported",
             )
         return cls(
             canvas=(canvas, canvas) if isinstance(canvas, int) else canvas,
