@@ -35,8 +35,14 @@ def silent_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that asks about every picture, as the real one does first, and then finds nothing."""
 
     def search(
-        subject: Subject, probe: object, pool: Sequence[Sample], held_out: Sequence[Sample], *rest: object
+        subject: Subject,
+        probe: object,
+        pool: Sequence[Sample],
+        held_out: Sequence[Sample],
+        *rest: object,
+        references: Sequence[str],
     ) -> tuple[Searched, list[Any]]:
+        assert {answer for sample in pool for answer in sample.answers} <= set(references)  # those of all the data
         habits = learn_habits(subject, [*pool, *held_out], torch.Generator().manual_seed(0), few=2)
         return Searched((), (), habits, (), ()), []
 
