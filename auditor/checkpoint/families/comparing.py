@@ -18,6 +18,12 @@ def tensors(made: Any, *names: str) -> dict[str, Tensor]:
     return {name: torch.as_tensor(np.asarray(made[name])) for name in names if name in made}
 
 
+def on_canvas(picture: Image.Image, canvas: tuple[int, int], processor: Any) -> Image.Image:
+    """The picture brought to `canvas` (height, width) by the processor's own filter, whatever its aspect ratio."""
+    resized = picture.resize(canvas[::-1], Image.Resampling(int(processor.resample)))
+    return Image.fromarray(np.asarray(resized))
+
+
 def smooth_noise(height: int, width: int, seed: int = 0) -> Image.Image:
     """A random picture with soft blots, so that a filter's rounding is not the largest thing in it."""
     rng = np.random.default_rng(seed)

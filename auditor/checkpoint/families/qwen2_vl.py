@@ -9,12 +9,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from auditor.checkpoint.families.comparing import tensors
+from auditor.checkpoint.families.comparing import on_canvas, tensors
 from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize
 from auditor.checkpoint.prompting import Frame
 from auditor.errors import CheckpointError
@@ -97,8 +96,7 @@ class Qwen2VL:
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own
         filter."""
-        resized = picture.resize(self.canvas[::-1], Image.Resampling(int(processor.resample)))
-        made = processor(images=[Image.fromarray(np.asarray(resized))], return_tensors="np")
+        made = processor(images=[on_canvas(picture, self.canvas, processor)], return_tensors="np")
         return tensors(made, "pixel_values", "image_grid_thw")
 
 
