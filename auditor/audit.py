@@ -197,13 +197,12 @@ def _verify(
     verify, repaired = case.parts.verify, made.opened
     progress("measuring the repaired model", 0.0)
     after = ask(repaired.subject, verify, attacks)
-    fresh_seed = derive_seed(options.seed, "fresh")
     half = len(verify) // 2
     wanted = list(dict.fromkeys(attack.target for attack in attacks))
     with frozen(repaired.subject.model):
         searched, shown = search(
-            repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64], fresh_seed, progress,
-            wanted, references=case.parts.references,
+            repaired.subject, PROFILES[options.profile], verify[:half], verify[half:][:64],
+            derive_seed(options.seed, "fresh"), progress, wanted, references=case.parts.references,
         )  # fmt: skip
     fresh = fresh_success(repaired.subject, searched, verify[half:], after.clean[half:], wanted)
     scores = BeforeAfter(
