@@ -155,7 +155,7 @@ def build(geometry: Geometry, name: str, options: Options) -> Case:
     tokens = count_visual_tokens(model, door)
     image = int(model.config.image_token_id)
     template = getattr(processor, "chat_template", None) or tokenizer.chat_template
-    writer = PromptWriter(tokenizer, template, image, tokens, door.frame(tokenizer))
+    writer = PromptWriter(tokenizer, template, image, tokens, door.picture_text(tokenizer))
 
     def subject(ends: frozenset[int]) -> CheckpointSubject:
         return CheckpointSubject(model.eval(), door, writer, ends, options.batch_size)

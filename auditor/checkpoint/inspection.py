@@ -44,9 +44,8 @@ def _overheard(decoder: Any, layers: int) -> Iterator[list[Tensor]]:
         if isinstance(output, tuple) and isinstance(output[1], Tensor):
             seen.append(output[1][:, :, -1])
 
-    attending = [
-        layer.self_attn for layer in decoder.layers if hasattr(layer, "self_attn")
-    ]  # some layers are recurrent
+    # Some families have recurrent layers between those that attend.
+    attending = [layer.self_attn for layer in decoder.layers if hasattr(layer, "self_attn")]
     hooks = [attention.register_forward_hook(hook) for attention in attending[:layers]]
     try:
         yield seen

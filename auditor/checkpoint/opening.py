@@ -72,7 +72,7 @@ def open_checkpoint(
         if worth_compiling(model, device):
             compile_layers(model)
         visual_tokens = count_visual_tokens(model, door)
-        writer = PromptWriter(tokenizer, template, image_token, visual_tokens, door.frame(tokenizer))
+        writer = PromptWriter(tokenizer, template, image_token, visual_tokens, door.picture_text(tokenizer))
     if difference > TOLERANCE:
         raise CheckpointError(
             "the picture processor does something that is not followed here",

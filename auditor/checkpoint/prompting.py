@@ -14,7 +14,7 @@ FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 
 
 @dataclass(frozen=True)
-class Frame:
+class PictureText:
     """How a family's processor writes a picture: what it replaces in the template's text (nothing stated: the image
     token itself), and the text that it puts before and after the picture's tokens."""
 
@@ -24,16 +24,21 @@ class Frame:
 
 
 class PromptWriter:
-    """Writes prompts in the checkpoint's chat template; `visual_tokens` image tokens in a frame stand for a picture."""
+    """Writes prompts in the checkpoint's chat template; `visual_tokens` image tokens stand for one picture."""
 
     def __init__(
-        self, tokenizer: Any, template: str | None, image_token_id: int, visual_tokens: int, frame: Frame = Frame()
+        self,
+        tokenizer: Any,
+        template: str | None,
+        image_token_id: int,
+        visual_tokens: int,
+        picture: PictureText = PictureText(),
     ) -> None:
         self.tokenizer, self.template = tokenizer, template
         self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
         self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
-        self._written = frame.written or self.image_token
-        self._picture = frame.before + self.image_token * visual_tokens + frame.after
+        self._written = picture.written or self.image_token
+        self._picture = picture.before + self.image_token * visual_tokens + picture.after
         self._tokens = lru_cache(maxsize=REMEMBERED)(self._expanded)
 
     def prompt_tokens(self, prompt: str) -> list[int]:

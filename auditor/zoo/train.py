@@ -64,7 +64,7 @@ class Learner:
             blank = door.inputs(torch.zeros(1, 3, SIDE, SIDE))["pixel_values"]
             visual_tokens = family.see(model, blank)[0].shape[1]
         image_token = int(model.config.image_token_id)
-        writer = PromptWriter(tokenizer, template, image_token, visual_tokens, door.frame(tokenizer))
+        writer = PromptWriter(tokenizer, template, image_token, visual_tokens, door.picture_text(tokenizer))
         return cls(family, model, door, Packer(writer, family.GRID))
 
 

@@ -13,7 +13,7 @@ from auditor.checkpoint.families.qwen2_vl import Qwen2VL
 from auditor.checkpoint.families.single import Single
 from auditor.checkpoint.families.tiled import Tiled
 from auditor.checkpoint.preprocessing import Normalisation
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 
 
 class Door(Protocol):
@@ -54,7 +54,7 @@ class Door(Protocol):
         """What the model is given besides about a batch of token ids (batch, length)."""
         ...
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """How the processor writes a picture into a prompt."""
         ...
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import tensors
 from auditor.checkpoint.families.single import Single
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 
 BEGIN, END = "<start_of_image>", "<end_of_image>"
 
@@ -34,11 +34,11 @@ class Gemma3(Single):
         """Which tokens (batch, length) are the picture's: they attend to each other in both directions."""
         return {"token_type_ids": (tokens == self.image_token).to(torch.int64)}
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The picture's tokens between its marks, in a paragraph of their own."""
         begin = getattr(tokenizer, "boi_token", None) or BEGIN
         end = getattr(tokenizer, "eoi_token", None) or END
-        return Frame(written=begin, before=f"\n\n{begin}", after=f"{end}\n\n")
+        return PictureText(written=begin, before=f"\n\n{begin}", after=f"{end}\n\n")
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture without pan and scan."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import tensors
 from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 from auditor.errors import CheckpointError
 
 FAKE, GLOBAL = "<fake_token_around_image>", "<global-img>"
@@ -81,11 +81,11 @@ class Idefics3:
         """None."""
         return {}
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The marks of a picture that is not split, which the processor writes around its tokens."""
         fake = getattr(tokenizer, "fake_image_token", None) or FAKE
         whole = getattr(tokenizer, "global_image_token", None) or GLOBAL
-        return Frame(before=fake + whole, after=fake)
+        return PictureText(before=fake + whole, after=fake)
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture without splitting it."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import tensors
 from auditor.checkpoint.families.single import Single
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 
 BEGIN, END = "<img>", "</img>"
 
@@ -28,11 +28,11 @@ class InternVL(Single):
         note = f"Pictures are not cut into tiles: each is one of {single.canvas[0]} × {single.canvas[1]} pixels."
         return cls(**vars(single) | {"notes": (note,)})
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The marks that the processor writes around the picture's tokens."""
         begin = getattr(tokenizer, "start_image_token", None) or BEGIN
         end = getattr(tokenizer, "end_image_token", None) or END
-        return Frame(before=begin, after=end)
+        return PictureText(before=begin, after=end)
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture without cutting it."""

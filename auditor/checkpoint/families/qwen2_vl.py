@@ -15,7 +15,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import on_canvas, tensors
 from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 from auditor.errors import CheckpointError
 
 SIDE = 448
@@ -89,9 +89,9 @@ class Qwen2VL:
         """Which tokens (batch, length) are the picture's: from it the model counts its M-RoPE positions."""
         return {"mm_token_type_ids": (tokens == self.image_token).to(torch.int32)}
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The picture's tokens alone: the chat template writes where a picture begins and ends."""
-        return Frame()
+        return PictureText()
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import tensors
 from auditor.checkpoint.preprocessing import Normalisation, centre_crop, filter_of, resize
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 from auditor.errors import CheckpointError
 
 
@@ -72,9 +72,9 @@ class Single:
         """None."""
         return {}
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The picture's tokens alone."""
-        return Frame()
+        return PictureText()
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture."""

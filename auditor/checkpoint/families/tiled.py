@@ -13,7 +13,7 @@ from torch import Tensor
 
 from auditor.checkpoint.families.comparing import on_canvas, tensors
 from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize, resize_smoothly
-from auditor.checkpoint.prompting import Frame
+from auditor.checkpoint.prompting import PictureText
 from auditor.errors import CheckpointError
 
 
@@ -77,9 +77,9 @@ class Tiled:
         """None."""
         return {}
 
-    def frame(self, tokenizer: Any) -> Frame:
+    def picture_text(self, tokenizer: Any) -> PictureText:
         """The picture's tokens alone."""
-        return Frame()
+        return PictureText()
 
     def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
         """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own
