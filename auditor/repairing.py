@@ -57,9 +57,10 @@ class RepairRequest:
 
     A repair is begun again with what the last one left, up to `rounds` times. It is rolled back when benign quality is
     shown to drop by more than `margin`, relative. `force` repairs without a finding, against made-up triggers;
-    `persistence` looks whether the repair lasts; `tracking` writes for TensorBoard.
+    `persistence` looks whether the repair lasts; `tracking` writes for TensorBoard; `divided` has the processes that
+    train divide the layers among them.
 
-    Raises UsageError when the method needs a base and there is none.
+    Raises UsageError when the method needs a base and there is none, or the layers nobody to be divided with.
     """
 
     method: Method
@@ -72,10 +73,17 @@ class RepairRequest:
     force: bool = False
     persistence: bool = False
     tracking: bool = False
+    divided: bool = False
 
     def __post_init__(self) -> None:
         if self.method.needs_base and self.base is None:
             raise no_base(self.method)
+        if self.divided and not in_company():
+            raise UsageError(
+                "there is nobody to divide the layers with", where="--fsdp", got="one process",
+                expected="several, as `torchrun --nproc_per_node N -m auditor repair …` starts them",
+                todo="start several, or leave --fsdp out",
+            )  # fmt: skip
 
 
 def to_unlearn(stored: Sequence[Stored], findings: Sequence[RecordedFinding]) -> list[Stored]:
@@ -139,8 +147,8 @@ def _train(
     seed = options.seed if number == 0 else derive_seed(options.seed, "round", number)
     tracking = run / "tensorboard" if request.tracking and not helps() else None
     done = repair(
-        opened.subject, request.method, request.schedule, samples, recovered, seed, Aside(tick, keeper, tracking),
-        None if base is None else base.subject.weights(),
+        opened.subject, request.method, request.schedule, samples, recovered, seed,
+        Aside(tick, keeper, tracking, request.divided), None if base is None else base.subject.weights(),
     )  # fmt: skip
     return done if base is None else replace(done, base=base.manifest.digest)
 

@@ -81,6 +81,9 @@ Precision = Annotated[
 Checkpointing = Annotated[
     bool, typer.Option("--gradient-checkpointing", help="Compute activations twice: slower, far less memory.")
 ]
+Fsdp = Annotated[
+    bool, typer.Option("--fsdp", help="Divide the layers among the processes that torchrun started (FSDP2).")
+]
 Force = Annotated[bool, typer.Option("--force", help="Repair without a finding, against made-up triggers.")]
 Lasts = Annotated[
     bool, typer.Option("--persistence", help="See whether benign fine-tuning or a stronger search brings it back.")
@@ -139,6 +142,7 @@ def repair(
     accumulate: Accumulate = 1,
     mixed_precision: Precision = "auto",
     gradient_checkpointing: Checkpointing = False,
+    fsdp: Fsdp = False,
     rounds: Rounds = 1,
     margin: Margin = 0.01,
     force: Force = False,
@@ -157,7 +161,7 @@ def repair(
     options = work.options(context, seed, device, dtype, fail_on, threads)
     choice = work.RepairChoice(
         method, base, steps, learning_rate, lora_rank, work.parts_of(train), accumulate, mixed_precision,
-        gradient_checkpointing, rounds, margin, force, persistence, tensorboard,
+        gradient_checkpointing, rounds, margin, force, persistence, tensorboard, fsdp,
     )  # fmt: skip
     work.finish(work.repair(model, findings, data, out, choice, options), json)
 

@@ -50,6 +50,7 @@ class RepairChoice:
     force: bool = False
     persistence: bool = False
     tensorboard: bool = False
+    fsdp: bool = False
 
     def request(self, out: Path) -> RepairRequest:
         """What the library is asked for; UsageError for TensorBoard where it is not installed."""
@@ -64,7 +65,7 @@ class RepairChoice:
         )  # fmt: skip
         return RepairRequest(
             METHODS[self.method](), out, schedule, None, self.base, self.rounds, self.margin, self.force,
-            self.persistence, self.tensorboard,
+            self.persistence, self.tensorboard, self.fsdp,
         )  # fmt: skip
 
 

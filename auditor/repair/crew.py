@@ -2,7 +2,7 @@
 
 `torchrun --nproc_per_node N -m auditor repair …` starts them; without it the crew is one. All gradients are
 means over equal parts of one batch that every process draws alike, so that N × B/N learns what 1 × B does (DDP, gloo on
-CPUs and NCCL on GPUs).
+CPUs and NCCL on GPUs). Every process has the whole model, or a part of every layer (`sharding`).
 """
 
 import atexit
@@ -14,11 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.errors import UsageError
 from auditor.repair.methods import Learning, Lesson
 from auditor.repair.methods.lesson import Parts
+from auditor.repair.sharding import sharded
 from probes.precision import halves
 
 
@@ -49,9 +51,12 @@ class Lecture(nn.Module):
 
 
 class Crew:
-    """This process among those that train; raises UsageError where the model itself is to be divided (FSDP)."""
+    """This process among those that train, with the whole model, or where it is `divided` with parts of its layers.
 
-    def __init__(self, subject: CheckpointSubject, method: Learning, tracking: Path | None) -> None:
+    Raises UsageError where a launcher asks for another way.
+    """
+
+    def __init__(self, subject: CheckpointSubject, method: Learning, tracking: Path | None, divided: bool) -> None:
         from accelerate import Accelerator, DistributedDataParallelKwargs
         from accelerate.utils import DistributedType
 
@@ -63,11 +68,12 @@ class Crew:
         if self.accelerator.distributed_type not in _copies(DistributedType):
             raise UsageError(
                 "this way of training together is not supported", where="the launcher",
-                got=self.accelerator.distributed_type.value, expected="plain data-parallel training (DDP)",
-                todo="launch with torchrun, and give --lora-rank for models that fill a device",
+                got=self.accelerator.distributed_type.value, expected="plain processes, as torchrun starts them",
+                todo="launch with torchrun, and give --fsdp to divide the layers among its processes",
             )  # fmt: skip
-        self.subject = subject
-        self.lecture: Any = self.accelerator.prepare_model(Lecture(subject, method), device_placement=False)
+        self.subject, self.divided = subject, divided
+        lecture = Lecture(subject, method)
+        self.lecture: Any = lecture if divided else self.accelerator.prepare_model(lecture, device_placement=False)
         if tracking:
             self.accelerator.init_trackers("repair")
 
@@ -75,17 +81,30 @@ class Crew:
     def size(self) -> int:
         return int(self.accelerator.num_processes)
 
-    def learn(self, lesson: Lesson, turns: int, precision: str, checkpointing: bool) -> Parts:
+    def sharing(self, parameters: list[Tensor]) -> AbstractContextManager[list[Tensor]]:
+        """The parameters as this process trains them; afterwards every process has all of them."""
+        if not self.divided:
+            return nullcontext(parameters)
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return sharded(self.subject.model, parameters, init_device_mesh(self.subject.device.type, (self.size,)))
+
+    def learn(
+        self, lesson: Lesson, parameters: Sequence[Tensor], turns: int, precision: str, checkpointing: bool
+    ) -> Parts:
         """Adds the gradient of the whole lesson, read in `turns` turns by each process; returns its losses."""
         heard: list[Parts] = []
         for turn in range(turns):
             mine = lesson.part(self.accelerator.process_index * turns + turn, self.size * turns)
-            last = turn == turns - 1
-            alone = nullcontext() if last else self.accelerator.no_sync(self.lecture)
+            alone = nullcontext() if turn == turns - 1 or self.divided else self.accelerator.no_sync(self.lecture)
             with alone, _in_precision(self.subject.device, precision), _checkpointed(self.subject.model, checkpointing):
                 loss, parts = self.lecture(mine)
                 self.accelerator.backward(loss / turns)
             heard.append(parts)
+        for parameter in parameters if self.divided else ():
+            if not isinstance(parameter, DTensor):  # of divided ones the gradients are means already
+                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = self.accelerator.reduce(own, "mean")
         return self._mean(heard)
 
     def _mean(self, heard: Sequence[Parts]) -> Parts:

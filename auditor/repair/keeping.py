@@ -12,6 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from auditor.repair.adversary import Climbed
+from auditor.repair.crew import helps
+from auditor.repair.sharding import like, whole
 from auditor.runs import numbers_and_values, rebuild_trigger
 from reports.files import write_atomically
 
@@ -39,24 +41,29 @@ class Keeper:
         self.wait, self.last = least_seconds, time.monotonic()
         self.least = least_seconds
 
-    def keep(self, state: State, parameters: Sequence[Tensor], optimiser: Any, last: bool = False) -> None:
-        """Writes the state when enough time has passed since the latest one, or when it is the last."""
+    @property
+    def due(self) -> bool:
+        """Whether enough time has passed since the latest state."""
+        return time.monotonic() - self.last >= self.wait
+
+    def keep(self, state: State, parameters: Sequence[Tensor], optimiser: Any) -> None:
+        """Writes the state; called by every process, of which the first writes."""
         began = time.monotonic()
-        if began - self.last < self.wait and not last:
-            return
-        tensors = {f"parameter.{n}": p.detach() for n, p in enumerate(parameters)}
+        tensors = {f"parameter.{n}": _on_cpu(p.detach()) for n, p in enumerate(parameters)}
         for number, entry in optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in entry.items()}
+            tensors |= {f"optimiser.{number}.{name}": _on_cpu(value) for name, value in entry.items()}
+        if helps():
+            return
         about = []
         for number, (origin, trigger) in enumerate(state.climbed):
             numbers, values = numbers_and_values(trigger)
             about.append((origin, numbers))
-            tensors |= {} if values is None else {f"climbed.{number}": values}
+            tensors |= {} if values is None else {f"climbed.{number}": _on_cpu(values)}
         metadata = {
             "identity": self.identity, "step": str(state.step), "losses": json.dumps(state.losses),
             "climbed": json.dumps(about), "laps": json.dumps(state.laps),
         }  # fmt: skip
-        write_atomically(self.path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, metadata))
+        write_atomically(self.path, save(tensors, metadata))
         self.last = time.monotonic()
         self.wait = max(self.least, COSTS * (self.last - began))
 
@@ -71,12 +78,13 @@ class Keeper:
         except (OSError, SafetensorError):
             return State(0)
         for number, parameter in enumerate(parameters):
-            parameter.data.copy_(tensors[f"parameter.{number}"])
+            parameter.data.copy_(like(tensors[f"parameter.{number}"], parameter))
         entries: dict[int, dict[str, Tensor]] = {}
         for name, value in tensors.items():
             kind, number, *rest = name.split(".")
             if kind == "optimiser":
-                entries.setdefault(int(number), {})[rest[0]] = value
+                of = parameters[int(number)]
+                entries.setdefault(int(number), {})[rest[0]] = like(value, of) if value.shape == of.shape else value
         optimiser.load_state_dict({**optimiser.state_dict(), "state": entries})
         climbed = [
             (int(origin), rebuild_trigger(numbers, tensors.get(f"climbed.{number}")))
@@ -88,3 +96,7 @@ class Keeper:
     def forget(self) -> None:
         """The work is done and exported."""
         self.path.unlink(missing_ok=True)
+
+
+def _on_cpu(tensor: Tensor) -> Tensor:
+    return whole(tensor).cpu().contiguous()

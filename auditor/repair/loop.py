@@ -20,6 +20,7 @@ from auditor.repair.material import Material, distributions, draw, mean_entropy,
 from auditor.repair.methods import Editing, Learning, Method, Pcr
 from auditor.repair.missing import is_found_again, what_is_missing
 from auditor.repair.retreat import Step, retreat, snapshot
+from auditor.repair.sharding import clip
 from auditor.repair.training import trainable
 from probes.inspectable import Weights
 from probes.precision import exact
@@ -71,11 +72,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Aside:
-    """Who watches a repair, what keeps its state, and the folder for TensorBoard."""
+    """Who watches a repair, what keeps its state, the folder for TensorBoard, and whether the processes that train
+    divide the layers among them (FSDP2) or have the whole model each."""
 
     progress: Watcher = lambda step, parts: None
     keeper: Keeper | None = None
     tracking: Path | None = None
+    divided: bool = False
 
 
 @dataclass(frozen=True)
@@ -250,34 +253,35 @@ def _train(
 ) -> Losses:
     """The loop from top to bottom, and again, perhaps harder, while something is missing; returns its losses. Where
     triggers are unlearned, there is an adversary."""
-    with trainable(subject, schedule.parts, schedule.lora_rank) as parameters:
-        rate = rate_for(subject, schedule)
-        optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
-        crew = Crew(subject, method, aside.tracking)
-        size = batch_size(schedule, len(material.samples), crew.size)
-        state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
-        if adversary is not None:
-            adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
-        if adversary is not None and "harder" in state.laps:
-            adversary.press()
-        while not _over(state, schedule, missing, adversary, crew):
-            step = state.step
-            news = _refreshed(adversary, schedule.refresh, step, crew)
-            lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
-            for group in optimiser.param_groups:
-                group["lr"] = rate * RATES[state.laps[-1]] * _share(step % schedule.steps, schedule.steps)
-            optimiser.zero_grad(set_to_none=True)
-            parts = crew.learn(lesson, schedule.turns, schedule.precision, schedule.checkpointing)
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimiser.step()
-            state.step += 1
-            state.climbed = adversary.climbed if adversary is not None else []
-            state.losses.append((step + 1, parts))
-            if aside.keeper is not None and not helps():
-                aside.keeper.keep(state, parameters, optimiser, last=state.step % schedule.steps == 0)
-            crew.note(step + 1, {**parts, **news})
-            aside.progress(step + 1, {**parts, **news})
-        crew.finish()
+    with trainable(subject, schedule.parts, schedule.lora_rank) as weights:
+        crew = Crew(subject, method, aside.tracking, aside.divided)
+        with crew.sharing(weights) as parameters:
+            rate = rate_for(subject, schedule)
+            optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=0.0)
+            size = batch_size(schedule, len(material.samples), crew.size)
+            state = State(0) if aside.keeper is None else aside.keeper.take_up(parameters, optimiser)
+            if adversary is not None:
+                adversary.climbed, adversary.smooth = state.climbed, crew.agree(adversary.smooth)
+            if adversary is not None and "harder" in state.laps:
+                adversary.press()
+            while not _over(state, schedule, missing, adversary, crew):
+                step = state.step
+                news = _refreshed(adversary, schedule.refresh, step, crew)
+                lesson = draw(material, adversary.stamps if adversary else (), size, seed, step, subject.device)
+                for group in optimiser.param_groups:
+                    group["lr"] = rate * RATES[state.laps[-1]] * _share(step % schedule.steps, schedule.steps)
+                optimiser.zero_grad(set_to_none=True)
+                parts = crew.learn(lesson, parameters, schedule.turns, schedule.precision, schedule.checkpointing)
+                clip(parameters, 1.0)
+                optimiser.step()
+                state.step += 1
+                state.climbed = adversary.climbed if adversary is not None else []
+                state.losses.append((step + 1, parts))
+                if aside.keeper is not None and crew.agree([aside.keeper.due or state.step % schedule.steps == 0])[0]:
+                    aside.keeper.keep(state, parameters, optimiser)
+                crew.note(step + 1, {**parts, **news})
+                aside.progress(step + 1, {**parts, **news})
+            crew.finish()
     return tuple(state.losses)
 
 

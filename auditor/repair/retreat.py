@@ -57,8 +57,8 @@ class Step:
 
 
 def snapshot(model: Any) -> dict[str, Tensor]:
-    """A copy of the weights as they are."""
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    """A copy of the weights as they are, in the memory of the host: a device may have room for them once."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
 
 
 def retreat(
@@ -138,7 +138,8 @@ def _mix(model: Any, given: Mapping[str, Tensor], repaired: Mapping[str, Tensor]
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if tensor.is_floating_point():
-                tensor.copy_(torch.lerp(given[name], repaired[name], share))
+                start, end = given[name].to(tensor.device), repaired[name].to(tensor.device)
+                tensor.copy_(torch.lerp(start, end, share))
 
 
 def _climbed(

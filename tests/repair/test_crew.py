@@ -1,10 +1,6 @@
 """Training divided: in turns, among processes, and over time, with the result of an undivided one."""
 
 import copy
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +18,7 @@ from auditor.repair.methods import METHODS, Finetune, Guided, Learning, Method, 
 from probes.sample import Sample
 from probes.subject import Reading
 from probes.triggers import badnets
+from tests.repair.crew_script import apart
 
 PATCH = Recovered(badnets((56, 56), 8, 3), "evil words")
 SCHEDULE = Schedule(steps=4, copies=1, batch=4, refresh=2, refresh_steps=1, rate=1e-3)
@@ -37,12 +34,6 @@ def learned(
     subject: CheckpointSubject, samples: list[Sample], schedule: Schedule, method: Method, aside: Aside | None = None
 ) -> Losses:
     return repair(subject, method, schedule, samples, (PATCH,), 7, aside or Aside()).losses
-
-
-def apart(one: Losses, other: Losses) -> float:
-    """The largest relative difference between two loss curves."""
-    pairs = [(a[name], b[name]) for (_, a), (_, b) in zip(one, other, strict=True) for name in a]
-    return max(abs(a - b) / max(abs(a), abs(b), 1e-3) for a, b in pairs)
 
 
 @pytest.mark.parametrize(("name", "turns"), [*((name, 2) for name in LEARNING), ("guided", 4)])
@@ -61,24 +52,6 @@ def test_a_batch_read_in_turns_has_the_loss_of_the_whole(
     )
     assert [parts.keys() for _, parts in whole] == [parts.keys() for _, parts in divided]
     assert apart(whole, divided) < 1e-4
-
-
-def test_two_processes_learn_what_one_does(tmp_path: Path) -> None:
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    processes, together = run_script(launcher, tmp_path / "together.json")
-    assert processes == 2 and len(together) == 8  # the harder half as well
-    processes, alone = run_script([], tmp_path / "alone.json")
-    assert processes == 1 and apart(alone, together) < 1e-4
-
-
-def run_script(launcher: list[str], out: Path) -> tuple[int, Losses]:
-    """How many processes trained, and the guided losses: in processes that no fixture of this one is in the way of."""
-    root = Path(__file__).parents[2]
-    command = [sys.executable, *launcher, "-m", "tests.repair.crew_script", "guided", "4", str(out)]
-    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, cwd=root, timeout=300, env=environment)
-    found = json.loads(out.read_text())
-    return found["processes"], tuple((int(step), parts) for step, parts in found["losses"])
 
 
 @pytest.mark.parametrize("rank", [0, 2])
