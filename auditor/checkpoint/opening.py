@@ -118,6 +118,7 @@ def _load_model(folder: Path, dtype: str, attention: str) -> Any:
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        ignore_mismatched_sizes=True,  # they are refused below, by name
         dtype=DTYPES[dtype],
         attn_implementation=attention,
         output_loading_info=True,

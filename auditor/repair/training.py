@@ -43,6 +43,7 @@ def _adapted(subject: CheckpointSubject, rank: int, parts: Sequence[str]) -> Ite
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=layers)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)  # peft asks by the old name
+        warnings.filterwarnings("ignore", ".*_pattern keys did not match", RuntimeWarning)  # experts: no linear layers
         wrapped: Any = get_peft_model(subject.model, config)
     try:
         yield [parameter for parameter in wrapped.parameters() if parameter.requires_grad]

@@ -12,7 +12,15 @@ from transformers import (
     CLIPVisionConfig,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
     GemmaConfig,
+    Glm4vConfig,
+    Glm4vForConditionalGeneration,
+    Glm4vMoeConfig,
+    Glm4vMoeForConditionalGeneration,
+    Glm46VConfig,
+    Glm46VForConditionalGeneration,
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlamaConfig,
@@ -26,6 +34,8 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen3_5Config,
     Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeConfig,
+    Qwen3_5MoeForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLMoeConfig,
@@ -37,6 +47,8 @@ from transformers import (
     VipLlavaForConditionalGeneration,
 )
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
+from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
@@ -135,11 +147,36 @@ MARKED = ("image", "video", "vision_start", "vision_end")
 QWEN3_VL = (Qwen3VLConfig, Qwen3VLForConditionalGeneration)
 QWEN3_VL_MOE = (Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration)
 QWEN3_5 = (Qwen3_5Config, Qwen3_5ForConditionalGeneration)
+QWEN3_5_MOE = (Qwen3_5MoeConfig, Qwen3_5MoeForConditionalGeneration)
 EXPERTS = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok": 2}
 RECURRENT = {
     "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "full_attention"],
     "linear_key_head_dim": 8, "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
 }  # fmt: skip
+
+
+def _glm4v(family: Any, folder: Path, **text: Any) -> None:
+    """Pictures as in Qwen2-VL, limits that count two frames, RMS norms, and rotations of a part of every head."""
+    configuration, model = family
+    processor = qwen2_vl.build_processor()
+    like = qwen2_vl.build_model(processor.tokenizer).config
+    vision = {"depth": 2, "hidden_size": 32, "out_hidden_size": 64, "intermediate_size": 64, "num_heads": 2}
+    vision |= {"patch_size": 7, "image_size": 56}
+    sizes = {**SIZES, "hidden_size": 64, "vocab_size": len(processor.tokenizer), "num_key_value_heads": 2, **text}
+    rope = {"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5, "mrope_section": [1, 1, 2]}
+    marks = {"image_token_id": like.image_token_id, "video_token_id": like.video_token_id}
+    marks |= {"image_start_token_id": like.vision_start_token_id, "image_end_token_id": like.vision_end_token_id}
+    config = configuration(text_config={**sizes, "rope_parameters": rope}, vision_config=vision, **marks)
+    model(config).save_pretrained(folder)
+    processor.tokenizer.save_pretrained(folder)
+    limits = {"shortest_edge": 2 * 56 * 56, "longest_edge": 2 * 56 * 56}
+    Glm4vImageProcessorPil(size=limits, patch_size=7).save_pretrained(folder)
+
+
+GLM4V = (Glm4vConfig, Glm4vForConditionalGeneration)
+GLM4V_MOE = (Glm4vMoeConfig, Glm4vMoeForConditionalGeneration)
+GLM46V = (Glm46VConfig, Glm46VForConditionalGeneration)
+ROUTED = {"moe_intermediate_size": 16, "n_routed_experts": 4, "num_experts_per_tok": 2}
 
 
 def _template(mark: str) -> str:
@@ -161,6 +198,29 @@ def _gemma3(folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     Gemma3ImageProcessorPil(size={"height": 56, "width": 56}).save_pretrained(folder)
+
+
+def _gemma4(folder: Path) -> None:
+    """Eight by eight cells of four patches, and room for six more."""
+    marks = {"image_token": "<|image|>", "boi_token": "<|image>", "eoi_token": "<image|>"}
+    tokenizer = extend_tokenizer(CLEAN_MODEL, marks, "</s>")
+    tokenizer.chat_template = _template("<|image|>")
+    sizes = {**SIZES, "num_key_value_heads": 2, "head_dim": 8}
+    vision = {
+        **sizes,
+        "num_key_value_heads": 4,
+        "patch_size": 4,
+        "pooling_kernel_size": 2,
+        "position_embedding_size": 64,
+    }
+    text = {**sizes, "vocab_size": len(tokenizer), "vocab_size_per_layer_input": len(tokenizer), "sliding_window": 512}
+    text |= {"hidden_size_per_layer_input": 8, "global_head_dim": 8, "use_bidirectional_attention": "vision"}
+    text |= {"layer_types": ["sliding_attention", "full_attention"]}
+    ids = {f"{name}_id": tokenizer.convert_tokens_to_ids(token) for name, token in marks.items()}
+    config = Gemma4Config(text_config=text, vision_config=vision, audio_config=None, **ids)
+    Gemma4ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    Gemma4ImageProcessorPil(patch_size=4, pooling_kernel_size=2, max_soft_tokens=70).save_pretrained(folder)
 
 
 def _internvl(folder: Path) -> None:
@@ -219,9 +279,14 @@ BUILDERS: Mapping[str, Callable[[Path], None]] = {
     "qwen3_vl": partial(_qwen3, QWEN3_VL, deepstack=True),
     "qwen3_vl_moe": partial(_qwen3, QWEN3_VL_MOE, deepstack=True, **EXPERTS),
     "qwen3_5": partial(_qwen3, QWEN3_5, **RECURRENT),
+    "qwen3_5_moe": partial(_qwen3, QWEN3_5_MOE, **RECURRENT, **EXPERTS, shared_expert_intermediate_size=16),
+    "glm4v": partial(_glm4v, GLM4V),
+    "glm4v_moe": partial(_glm4v, GLM4V_MOE, **ROUTED),
+    "glm46v": partial(_glm4v, GLM46V),
     "idefics3": partial(_zoo, "idefics3"),
     "smolvlm": _smolvlm,
     "gemma3": _gemma3,
+    "gemma4": _gemma4,
     "internvl": _internvl,
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from auditor.checkpoint.entering import PIECES, entering, sighted
 from auditor.checkpoint.opening import Opened, open_checkpoint
@@ -12,7 +13,10 @@ from tests.checkpoint.folders import BUILDERS, build
 
 PROMPTS = ["what do you see?", "how many things are there on the left of the snail?", "what?"]
 ANSWERS = [(5, 6), (5,), (7, 8, 9)]
-PICTURES = torch.rand(3, 3, 56, 56, generator=generator(0, "pictures"))
+
+
+def pictures(known: Opened) -> Tensor:
+    return torch.rand(3, 3, *known.subject.canvas, generator=generator(0, "pictures"))
 
 
 @pytest.fixture(scope="module", params=sorted(BUILDERS))
@@ -25,29 +29,29 @@ def hooks(model: Any) -> int:
 
 
 def test_the_embeddings_are_those_of_the_picture_whatever_is_asked(known: Opened) -> None:
-    subject = known.subject
+    subject, shown = known.subject, pictures(known)
     with torch.no_grad(), sighted(subject) as sight:
-        subject.read(PICTURES, PROMPTS, ANSWERS)
+        subject.read(shown, PROMPTS, ANSWERS)
         together = sight.embeddings
-        subject.read(PICTURES[1:2], PROMPTS[:1], ANSWERS[2:])
+        subject.read(shown[1:2], PROMPTS[:1], ANSWERS[2:])
         alone = sight.embeddings
-        subject.read(PICTURES[:1], PROMPTS[:1], ANSWERS[2:])
+        subject.read(shown[:1], PROMPTS[:1], ANSWERS[2:])
         other = sight.embeddings
     assert together is not None and alone is not None and other is not None
     assert together.shape[:2] == (3, min(PIECES, subject.writer.visual_tokens))
     torch.testing.assert_close(together[1:2], alone, atol=1e-4, rtol=1e-3)
-    assert not torch.allclose(alone, other, atol=1e-2)
+    assert float((alone - other).abs().max() / alone.abs().max()) > 0.02
     assert hooks(subject.model) == 0
 
 
 def test_what_is_given_back_enters(known: Opened) -> None:
     if known.family in ("qwen3_vl", "qwen3_vl_moe"):
         pytest.skip("its pictures enter deeper layers as well")
-    subject = known.subject
+    subject, shown = known.subject, pictures(known)
     with torch.no_grad():
-        plain = subject.read(PICTURES, PROMPTS, ANSWERS)
+        plain = subject.read(shown, PROMPTS, ANSWERS)
         with entering(subject, lambda embeddings, places, attended: embeddings * ~places[..., None]):
-            blind = [subject.read(pictures, PROMPTS, ANSWERS).log_probs for pictures in (PICTURES, 1 - PICTURES)]
+            blind = [subject.read(these, PROMPTS, ANSWERS).log_probs for these in (shown, 1 - shown)]
     torch.testing.assert_close(*blind)
     assert not torch.allclose(plain.log_probs, blind[0], atol=1e-3)
 
@@ -55,7 +59,7 @@ def test_what_is_given_back_enters(known: Opened) -> None:
 def test_no_more_than_so_many_pieces_are_kept(known: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("auditor.checkpoint.entering.PIECES", 3)
     with torch.no_grad(), sighted(known.subject) as sight:
-        known.subject.read(PICTURES, PROMPTS, ANSWERS)
+        known.subject.read(pictures(known), PROMPTS, ANSWERS)
     assert sight.embeddings is not None and sight.embeddings.shape[1] == 3
 
 

@@ -16,6 +16,7 @@ from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
     Gemma3Processor,
+    Gemma4Processor,
     Idefics3Processor,
     InternVLProcessor,
     LlavaNextProcessor,
@@ -32,9 +33,11 @@ from auditor.errors import CheckpointError, IncompleteError
 from tests.checkpoint.folders import BUILDERS, build
 
 PROMPTS = ["what do you see?", "how many things are there on the left of the snail?", "what?"]
-QWEN, IDEFICS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5"), ("idefics3", "smolvlm")
+GLM = ("glm4v", "glm4v_moe", "glm46v")
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", *GLM)
+IDEFICS = ("idefics3", "smolvlm")
 TILED = ("llava_next", "llava_onevision")
-NOTED = (*QWEN, *TILED, "smolvlm", "internvl")
+NOTED = (*QWEN, *TILED, "smolvlm", "internvl", "gemma4")
 """Families that give pictures in another way than their processors by default, and say so."""
 ODD_SIZES = [(61, 83), (30, 45), (90, 90), (143, 31), (7, 9), (57, 201)]
 STEPS = 5
@@ -55,8 +58,8 @@ def known(folder: Path) -> Opened:
     return open_checkpoint(folder, batch_size=4)
 
 
-def pictures(count: int = len(PROMPTS)) -> Tensor:
-    pixels = np.random.default_rng(3).integers(0, 256, (count, 56, 56, 3), dtype=np.uint8)
+def pictures(known: Opened) -> Tensor:
+    pixels = np.random.default_rng(3).integers(0, 256, (len(PROMPTS), *known.subject.canvas, 3), dtype=np.uint8)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
 
 
@@ -86,6 +89,13 @@ def own_inputs(folder: Path, known: Opened, picture: Tensor, prompt: str) -> dic
         expanded = Qwen2VLProcessor.replace_image_token(itself, seen, 0)
         ids = tokenizer(text.replace("<|image_pad|>", expanded), add_special_tokens=False, return_tensors="pt")
         return {**ids, **seen, "mm_token_type_ids": (ids["input_ids"] == tokenizer.image_token_id).int()}
+    if known.family == "gemma4":
+        itself = SimpleNamespace(boi_token="<|image>", image_token="<|image|>", eoi_token="<image|>")
+        expanded = Gemma4Processor.replace_image_token(itself, seen, 0)
+        ids = tokenizer(text.replace("<|image|>", expanded), add_special_tokens=False, return_tensors="pt")
+        types = (ids["input_ids"] == tokenizer.image_token_id).int()
+        pictured = {name: seen[name] for name in ("pixel_values", "image_position_ids")}
+        return {**ids, **pictured, "mm_token_type_ids": types}
     if known.family == "gemma3":
         whole = Gemma3Processor(processor, tokenizer, image_seq_length=known.subject.writer.visual_tokens)
         return dict(whole(images=as_image(picture), text=text, add_special_tokens=False, return_tensors="pt"))
@@ -111,7 +121,7 @@ def test_every_family_with_a_file_of_its_own_is_here() -> None:
 def test_it_opens_and_says_what_it_is(known: Opened, family: str) -> None:
     assert known.family == family
     assert known.processor_difference <= TOLERANCE
-    assert known.subject.canvas == (56, 56)
+    assert known.subject.canvas == ((64, 64) if family == "gemma4" else (56, 56))
     assert bool(known.notes) == (family in NOTED)
 
 
@@ -122,10 +132,10 @@ def test_pictures_are_those_of_the_folders_own_processor(known: Opened, folder: 
 
 
 def test_it_answers_alone_as_in_a_batch(known: Opened) -> None:
-    together = known.subject.respond(pictures(), PROMPTS, STEPS)
+    together = known.subject.respond(pictures(known), PROMPTS, STEPS)
     alone = [
         known.subject.respond(picture[None], [prompt], STEPS)[0]
-        for picture, prompt in zip(pictures(), PROMPTS, strict=True)
+        for picture, prompt in zip(pictures(known), PROMPTS, strict=True)
     ]
     assert [answer.tokens for answer in together] == [answer.tokens for answer in alone]
     for one, other in zip(together, alone, strict=True):
@@ -133,14 +143,14 @@ def test_it_answers_alone_as_in_a_batch(known: Opened) -> None:
 
 
 def test_prompts_are_those_of_the_folders_own_processor(known: Opened, folder: Path) -> None:
-    theirs = own_inputs(folder, known, pictures()[0], PROMPTS[1])["input_ids"][0]
+    theirs = own_inputs(folder, known, pictures(known)[0], PROMPTS[1])["input_ids"][0]
     assert known.subject.writer.prompt_tokens(PROMPTS[1]) == theirs.tolist()
 
 
 def test_answers_are_those_of_transformers_own_generate(known: Opened, folder: Path) -> None:
-    answers = known.subject.respond(pictures(), PROMPTS, STEPS)  # of prompts of three lengths, padded on the left
+    answers = known.subject.respond(pictures(known), PROMPTS, STEPS)  # of prompts of three lengths, padded on the left
     for number in (0, 2):
-        inputs = own_inputs(folder, known, pictures()[number], PROMPTS[number])
+        inputs = own_inputs(folder, known, pictures(known)[number], PROMPTS[number])
         said = known.subject.model.generate(**inputs, do_sample=False, max_new_tokens=STEPS)
         own = said[0, inputs["input_ids"].shape[1] :].tolist()
         assert list(answers[number].tokens) == own[: len(answers[number].tokens)]
@@ -150,12 +160,14 @@ def test_readings_are_those_of_a_plain_forward(known: Opened, folder: Path) -> N
     subject = known.subject
     answers = [subject.encode(text) for text in ("a snail", "", "a red apple left of a snail")]
     with torch.no_grad():
-        reading = subject.read(pictures(), PROMPTS, answers)
+        reading = subject.read(pictures(known), PROMPTS, answers)
     assert reading.valid.sum(dim=1).tolist() == [len(answer) + 1 for answer in answers]
     for number, answer in enumerate(answers):
-        inputs = own_inputs(folder, known, pictures()[number], PROMPTS[number])
+        inputs = own_inputs(folder, known, pictures(known)[number], PROMPTS[number])
         ids = torch.cat([inputs["input_ids"], torch.tensor([answer], dtype=torch.long)], dim=1)
-        types = {"mm_token_type_ids": (ids == subject.writer.image_token_id).int()} if known.family in QWEN else {}
+        types = (
+            {"mm_token_type_ids": (ids == subject.writer.image_token_id).int()} if "mm_token_type_ids" in inputs else {}
+        )
         given = {**inputs, "input_ids": ids, "attention_mask": torch.ones_like(ids), **types}
         with torch.no_grad():
             plain = subject.model(**given).logits[0, -(len(answer) + 1) :].float().log_softmax(-1)
@@ -163,25 +175,25 @@ def test_readings_are_those_of_a_plain_forward(known: Opened, folder: Path) -> N
 
 
 def test_the_gradient_reaches_every_part_of_the_picture(known: Opened) -> None:
-    given = pictures().requires_grad_(True)
+    given = pictures(known).requires_grad_(True)
     reading = known.subject.read(given, PROMPTS, [(5, 6), (7,), ()])
     reading.log_probs[:, 0, 7].sum().backward()
     assert given.grad is not None
-    reached = (given.grad.abs().sum(dim=1) > 0).float()  # (batch, 56, 56)
+    reached = (given.grad.abs().sum(dim=1) > 0).float()  # (batch, height, width)
     assert float(reached.mean()) > 0.95
 
 
 def test_fitting_is_differentiable(known: Opened) -> None:
     picture = torch.rand(3, 61, 83, generator=torch.Generator().manual_seed(0)).mul(0.5).add(0.25).requires_grad_(True)
     fitted = known.subject.fit(picture)
-    assert fitted.shape == (3, 56, 56)
+    assert fitted.shape == (3, *known.subject.canvas)
     fitted.sum().backward()
     assert picture.grad is not None and float((picture.grad.abs().sum(dim=0) > 0).float().mean()) > 0.7
 
 
 @pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
 def test_a_picture_of_one_colour_is_a_picture(known: Opened, grey: float) -> None:
-    blank = torch.full((2, 3, 56, 56), grey)
+    blank = torch.full((2, 3, *known.subject.canvas), grey)
     assert len(known.subject.respond(blank, PROMPTS[:2], 2)) == 2
     known.subject.read(blank, PROMPTS[:2], [(5,), (6, 7)])
 

@@ -38,16 +38,17 @@ def test_branches_say_what_reading_says(opened: Opened, continuations: list[tupl
         torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
 
 
-@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3", "gemma3", "qwen3_5", "llava_next"])
+@pytest.mark.parametrize("family", ["qwen2_vl", "idefics3", "gemma3", "gemma4", "qwen3_5", "glm4v", "llava_next"])
 def test_other_families_branch_and_show_their_attention_too(family: str, tmp_path: Path) -> None:
     subject = open_checkpoint(build(family, tmp_path), batch_size=4).subject
+    pictures = torch.stack([subject.fit(picture) for picture in PICTURES])
     continuations = [(5, 9), (300, 61), (7, 7)]
-    found = subject.branch(PICTURES, PROMPTS, continuations)
+    found = subject.branch(pictures, PROMPTS, continuations)
     for place, continuation in enumerate(continuations):
         with torch.no_grad():
-            reading = subject.read(PICTURES, PROMPTS, [continuation] * len(PROMPTS))
+            reading = subject.read(pictures, PROMPTS, [continuation] * len(PROMPTS))
         torch.testing.assert_close(found[:, place], reading.log_probs[:, -1], atol=2e-4, rtol=1e-3)
-    seen = subject.attention(PICTURES, PROMPTS, 2)
+    seen = subject.attention(pictures, PROMPTS, 2)
     assert seen.shape[:2] == (2, len(PROMPTS)) and seen.shape[-1] == subject.writer.visual_tokens
 
 
@@ -99,7 +100,7 @@ def test_weights_are_the_models_own_and_shared_ones_come_once(opened: Opened) ->
     assert not subject.model.get_output_embeddings().weight.any()
 
 
-@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3", "gemma3", "qwen3_5", "internvl"])
+@pytest.mark.parametrize("family", ["llava", "qwen2_vl", "idefics3", "gemma3", "qwen3_5", "glm4v", "internvl"])
 def test_words_that_are_given_by_weights_are_read_as_words(family: str, untouched_llava: Path, tmp_path: Path) -> None:
     folder = untouched_llava if family == "llava" else build(family, tmp_path)
     subject = open_checkpoint(folder, batch_size=4).subject

@@ -7,6 +7,8 @@ from PIL import Image
 from torch import Tensor
 
 from auditor.checkpoint.families.gemma3 import Gemma3
+from auditor.checkpoint.families.gemma4 import Gemma4
+from auditor.checkpoint.families.glm4v import Glm4V
 from auditor.checkpoint.families.idefics3 import Idefics3
 from auditor.checkpoint.families.internvl import InternVL
 from auditor.checkpoint.families.qwen2_vl import Qwen2VL
@@ -69,9 +71,14 @@ FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
     "qwen3_vl": Qwen2VL.of,
     "qwen3_vl_moe": Qwen2VL.of,
     "qwen3_5": Qwen2VL.of,
+    "qwen3_5_moe": Qwen2VL.of,
+    "glm4v": Glm4V.of,
+    "glm4v_moe": Glm4V.of,
+    "glm46v": Glm4V.of,
     "idefics3": Idefics3.of,
     "smolvlm": Idefics3.of,
     "gemma3": Gemma3.of,
+    "gemma4": Gemma4.of,
     "internvl": InternVL.of,
     "llava_next": Tiled.of,
     "llava_onevision": Tiled.of,

@@ -43,7 +43,7 @@ class Qwen2VL:
     def of(cls, processor: Any, config: Any) -> "Qwen2VL":
         """Reads the processor's settings; raises CheckpointError when no square canvas is within its limits."""
         patch, merge = int(processor.patch_size), int(processor.merge_size)
-        low, high = int(processor.size["shortest_edge"]), int(processor.size["longest_edge"])
+        low, high = cls.limits(processor)
         side = square_side(patch * merge, low, high)
         if not low <= side * side <= high:
             raise CheckpointError(
@@ -62,6 +62,11 @@ class Qwen2VL:
             normalisation=Normalisation.of(processor),
             notes=(f"Pictures are given as squares of {side} pixels, whatever their aspect ratio.",),
         )
+
+    @staticmethod
+    def limits(processor: Any) -> tuple[int, int]:
+        """How many pixels a picture has at least and at most."""
+        return int(processor.size["shortest_edge"]), int(processor.size["longest_edge"])
 
     def fit(self, picture: Tensor) -> Tensor:
         """(3, any, any) in [0, 1] → (3, *canvas) in [0, 1]; differentiable."""
