@@ -17,7 +17,7 @@ from auditor.errors import UsageError
 from auditor.evaluation.scoring import HEADLINE, Answers, Attack, as_measure, ask, success_of
 from auditor.evidence import best_by_target
 from auditor.repair.adversary import Recovered, make_triggers
-from auditor.repair.crew import helps, in_company
+from auditor.repair.crew import company, helps
 from auditor.repair.export import export
 from auditor.repair.keeping import Keeper
 from auditor.repair.loop import Aside, Repaired, Schedule, no_base, repair, seed_everything_else
@@ -78,7 +78,7 @@ class RepairRequest:
     def __post_init__(self) -> None:
         if self.method.needs_base and self.base is None:
             raise no_base(self.method)
-        if self.divided and not in_company():
+        if self.divided and company() == 1:
             raise UsageError(
                 "there is nobody to divide the layers with", where="--fsdp", got="one process",
                 expected="several, as `torchrun --nproc_per_node N -m auditor repair …` starts them",
@@ -98,7 +98,7 @@ def repair_in_rounds(
     """Repairs into `request.out`. After every round but the last the exported model is scanned again; while something
     is found, the model as given is repaired anew against all that is known by then."""
     recovered = [Recovered(item.trigger, item.target) for item in stored]
-    if in_company() and (request.rounds > 1 or request.persistence):
+    if company() > 1 and (request.rounds > 1 or request.persistence):
         raise UsageError(
             "rounds and persistence are for one process", where="--rounds, --persistence", got="several processes",
             expected="one round", todo="leave them out, or repair with one process",

@@ -8,6 +8,7 @@ from auditor.data.preparing import Parts
 from auditor.data.reading import Dataset
 from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import Answers, Attack
+from auditor.repair.crew import company
 from auditor.repair.loop import Repaired
 from auditor.searching import statistic
 from probes.beside_words import BESIDE
@@ -135,6 +136,9 @@ def describe_repair(request: "RepairRequest", done: Repaired, drops: Mapping[str
         settings["rate"] = done.rate
     if settings["precision"] == "auto":
         settings["precision"] = f"auto: {'bfloat16 products' if done.halved else 'as the weights are held'}"
+    if company() > 1:
+        share = "a part of every layer" if request.divided else "the whole model"
+        settings["processes"] = f"{company()}, each with {share}"
     if done.base is not None:
         settings |= {"base": str(request.base), "base_sha256": done.base}
     every = max(1, len(done.losses) // 60)

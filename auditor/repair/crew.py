@@ -29,14 +29,14 @@ def helps() -> bool:
     return int(os.environ.get("RANK", "0")) > 0
 
 
-def in_company() -> bool:
-    """Whether several processes train."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def company() -> int:
+    """How many processes train together."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def own_device(device: str) -> str:
     """The device of this process: with `cuda`, each process of a crew has a GPU of its own."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if in_company() and device == "cuda" else device
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if company() > 1 and device == "cuda" else device
 
 
 class Lecture(nn.Module):

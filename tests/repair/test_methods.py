@@ -252,3 +252,15 @@ def test_the_record_says_what_was_edited_and_from_which_base() -> None:
 def test_the_record_says_what_automatic_precision_came_to(halved: bool, said: str) -> None:
     described = describe_repair(RepairRequest(Guided(), Path("out")), Repaired(1, 1.0, (), halved=halved), {})
     assert described.settings["precision"] == f"auto: {said}"
+
+
+@pytest.mark.parametrize(("divided", "said"), [(True, "a part of every layer"), (False, "the whole model")])
+def test_the_record_says_how_many_processes_trained_and_what_each_held(
+    divided: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = describe_repair(RepairRequest(Guided(), Path("out")), Repaired(1, 1.0, ()), {})
+    assert "processes" not in alone.settings
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    request = RepairRequest(Guided(), Path("out"), divided=divided)
+    described = describe_repair(request, Repaired(1, 1.0, ()), {})
+    assert described.settings["processes"] == f"2, each with {said}"
