@@ -16,11 +16,17 @@ FALLBACK_BEFORE, FALLBACK_AFTER = "USER: ", "\n{prompt} ASSISTANT:"
 @dataclass(frozen=True)
 class PictureText:
     """How a family's processor writes a picture: what it replaces in the template's text (nothing stated: the image
-    token itself), and the text that it puts before and after the picture's tokens."""
+    token itself), and the text that it puts before and after the picture's tokens, and between their rows."""
 
     written: str | None = None
     before: str = ""
     after: str = ""
+    rows: int = 1
+    between: str = ""
+
+    def of(self, token: str, count: int) -> str:
+        """A picture of so many tokens."""
+        return self.before + self.between.join([token * (count // self.rows)] * self.rows) + self.after
 
 
 class PromptWriter:
@@ -38,7 +44,7 @@ class PromptWriter:
         self.image_token_id, self.visual_tokens = image_token_id, visual_tokens
         self.image_token = str(tokenizer.convert_ids_to_tokens(image_token_id))
         self._written = picture.written or self.image_token
-        self._picture = picture.before + self.image_token * visual_tokens + picture.after
+        self._picture = picture.of(self.image_token, visual_tokens)
         self._tokens = lru_cache(maxsize=REMEMBERED)(self._expanded)
 
     def prompt_tokens(self, prompt: str) -> list[int]:

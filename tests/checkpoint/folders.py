@@ -24,10 +24,14 @@ from transformers import (
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
     LlavaNextConfig,
     LlavaNextForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
     PaliGemmaConfig,
     PaliGemmaForConditionalGeneration,
     Qwen2_5_VLConfig,
@@ -52,6 +56,7 @@ from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProce
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.llava_next.image_processing_pil_llava_next import LlavaNextImageProcessorPil
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 
 from auditor.zoo.architectures import architectures, idefics3, qwen2_vl
@@ -237,6 +242,28 @@ def _internvl(folder: Path) -> None:
     GotOcr2ImageProcessorPil(size={"height": 56, "width": 56}, crop_to_patches=True).save_pretrained(folder)
 
 
+def _pixtral(family: Any, folder: Path, **more: Any) -> None:
+    """Rows of tokens with marks between them."""
+    configuration, model = family
+    tokenizer = extend_tokenizer(CLEAN_MODEL, PIXTRAL_MARKS, "</s>")
+    tokenizer.chat_template = _template("[IMG]")
+    vision = {**SIZES, "model_type": "pixtral", "head_dim": 8, "image_size": 56, "patch_size": 7}
+    text = {**SIZES, "model_type": "mistral", "vocab_size": len(tokenizer), "num_key_value_heads": 4, "head_dim": 8}
+    image = tokenizer.convert_tokens_to_ids("[IMG]")
+    config = configuration(
+        vision_config=vision, text_config=text, image_token_index=image, vision_feature_layer=-1,
+        tie_word_embeddings=False, **more,
+    )  # fmt: skip
+    model(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    PixtralImageProcessorPil(size={"longest_edge": 56}, patch_size={"height": 7, "width": 7}).save_pretrained(folder)
+
+
+MISTRAL3 = (Mistral3Config, Mistral3ForConditionalGeneration)
+LLAVA = (LlavaConfig, LlavaForConditionalGeneration)
+PIXTRAL_MARKS = {"image_token": "[IMG]", "image_break_token": "[IMG_BREAK]", "image_end_token": "[IMG_END]"}
+
+
 def _llava_next(folder: Path) -> None:
     """Four tiles of 28 pixels, beside the whole picture."""
     tokenizer = AutoTokenizer.from_pretrained(CLEAN_MODEL)
@@ -288,10 +315,12 @@ BUILDERS: Mapping[str, Callable[[Path], None]] = {
     "gemma3": _gemma3,
     "gemma4": _gemma4,
     "internvl": _internvl,
+    "mistral3": partial(_pixtral, MISTRAL3),
+    "llava with Pixtral": partial(_pixtral, LLAVA, vision_feature_select_strategy="full"),
     "llava_next": _llava_next,
     "llava_onevision": _llava_onevision,
 }
-"""By `model_type`."""
+"""By `model_type`, and what sets a folder apart from others of its type."""
 
 
 def build(family: str, folder: Path) -> Path:

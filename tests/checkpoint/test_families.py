@@ -37,7 +37,7 @@ GLM = ("glm4v", "glm4v_moe", "glm46v")
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", *GLM)
 IDEFICS = ("idefics3", "smolvlm")
 TILED = ("llava_next", "llava_onevision")
-NOTED = (*QWEN, *TILED, "smolvlm", "internvl", "gemma4")
+NOTED = (*QWEN, *TILED, "smolvlm", "internvl", "gemma4", "mistral3", "llava with Pixtral")
 """Families that give pictures in another way than their processors by default, and say so."""
 ODD_SIZES = [(61, 83), (30, 45), (90, 90), (143, 31), (7, 9), (57, 201)]
 STEPS = 5
@@ -102,6 +102,12 @@ def own_inputs(folder: Path, known: Opened, picture: Tensor, prompt: str) -> dic
     if known.family == "llava_next":
         whole = LlavaNextProcessor(processor, tokenizer, 7, "default", num_additional_image_tokens=1)
         return dict(whole(images=as_image(picture), text=text, add_special_tokens=False, return_tensors="pt"))
+    if "IMG_BREAK" in str(tokenizer.special_tokens_map):  # its processor wants torchvision; this is what it writes
+        side = round(known.subject.writer.visual_tokens**0.5)
+        text = text.replace(
+            "[IMG]", "".join([*["[IMG]" * side + "[IMG_BREAK]"] * (side - 1), "[IMG]" * side, "[IMG_END]"])
+        )
+        return {**tokenizer(text, add_special_tokens=False, return_tensors="pt"), **seen}
     mark, expanded = "<image>", "<image>" * known.subject.writer.visual_tokens
     if known.family == "internvl":
         seen = processor(images=[as_image(picture)], crop_to_patches=False, return_tensors="pt")
@@ -119,7 +125,7 @@ def test_every_family_with_a_file_of_its_own_is_here() -> None:
 
 
 def test_it_opens_and_says_what_it_is(known: Opened, family: str) -> None:
-    assert known.family == family
+    assert known.family == family.partition(" ")[0]
     assert known.processor_difference <= TOLERANCE
     assert known.subject.canvas == ((64, 64) if family == "gemma4" else (56, 56))
     assert bool(known.notes) == (family in NOTED)

@@ -11,6 +11,7 @@ from auditor.checkpoint.families.gemma4 import Gemma4
 from auditor.checkpoint.families.glm4v import Glm4V
 from auditor.checkpoint.families.idefics3 import Idefics3
 from auditor.checkpoint.families.internvl import InternVL
+from auditor.checkpoint.families.pixtral import Pixtral
 from auditor.checkpoint.families.qwen2_vl import Qwen2VL
 from auditor.checkpoint.families.single import Single
 from auditor.checkpoint.families.tiled import Tiled
@@ -80,6 +81,7 @@ FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
     "gemma3": Gemma3.of,
     "gemma4": Gemma4.of,
     "internvl": InternVL.of,
+    "mistral3": Pixtral.of,
     "llava_next": Tiled.of,
     "llava_onevision": Tiled.of,
 }
@@ -88,4 +90,6 @@ FAMILIES: Mapping[str, Callable[[Any, Any], Door]] = {
 
 def build_door(processor: Any, config: Any) -> Door:
     """The door of a model's family; raises CheckpointError when the processor's settings are not followed."""
-    return FAMILIES.get(str(config.model_type), Single.of)(processor, config)
+    tower = str(getattr(getattr(config, "vision_config", None), "model_type", None))
+    plain = Pixtral.of if tower == "pixtral" else Single.of
+    return FAMILIES.get(str(config.model_type), plain)(processor, config)
