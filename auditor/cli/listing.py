@@ -49,7 +49,10 @@ def registered() -> dict[str, list[str]]:
         for ladder in QUICK.ladders()
     ]
     return {
-        "models": [*FAMILIES, "llava (also with a Pixtral tower), and any other whose processor turns a picture into one tensor"],
+        "models": [
+            *FAMILIES,
+            "llava (also with a Pixtral tower), and any other whose processor turns a picture into one tensor",
+        ],
         "probes": [
             f"inversion (target-free, clean pictures only), which searches {' and '.join(ladders)}",
             f"    profiles {', '.join(PROFILES)}: the latter two search words in prompts as well",
