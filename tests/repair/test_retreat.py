@@ -17,8 +17,8 @@ from probes.triggers import Trigger
         ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 0, 200)], 0.5),  # keeps most
         ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 3, 200)], 1.0),  # still says the target
         ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.9, 2, 200)], 0.5),  # hardly ever
-        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.76, 0, 200)], 1.0),  # too few stamped answers are right
-        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.77, 0, 200)], 0.5),
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.85, 0, 200)], 1.0),  # too few stamped answers are right
+        ([Step(1.0, 0.95, 0.9, 0, 200), Step(0.5, 0.99, 0.86, 0, 200)], 0.5),
         ([Step(1.0, 0.9, 0.9, 0, 200), Step(0.5, 0.9, 0.9, 0, 200)], 0.5),  # the same: the shorter way
         ([Step(1.0, 0.95, 0.3, 5, 200), Step(0.5, 0.99, 0.4, 9, 200)], 1.0),  # nowhere dead
     ],
