@@ -1,7 +1,6 @@
 """Gemma 4: a picture as one row of patches with their places, padded to the most that there may be.
 
-This processor keeps a picture's aspect ratio within a number of patches. A scan wants one canvas, so the largest square
-of whole cells is taken, and every picture is brought to it by the processor's own filter.
+This processor keeps a picture's aspect ratio within a number of patches; the largest square of whole cells is taken.
 """
 
 import math
@@ -9,50 +8,35 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
-from auditor.checkpoint.families.comparing import on_canvas, tensors
-from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize
+from auditor.checkpoint.families.square import Square
 from auditor.checkpoint.prompting import PictureText
 
 BEGIN, END = "<|image>", "<image|>"
 
 
-@dataclass(frozen=True)
-class Gemma4:
-    """A square `canvas` of `patch`-pixel patches, of which a row has room for `most`; `image_token` is the id of the
+@dataclass(frozen=True, kw_only=True)
+class Gemma4(Square):
+    """A square of `patch`-pixel patches, of which a row has room for `most`; `image_token` is the id of the
     picture's place holder."""
 
-    canvas: tuple[int, int]
     patch: int
     most: int
     image_token: int
-    resample: str
-    normalisation: Normalisation
-    notes: tuple[str, ...] = ()
+    given = ("pixel_values", "image_position_ids")
 
     @classmethod
     def of(cls, processor: Any, config: Any) -> "Gemma4":
         """Reads the processor's settings."""
         cell = int(processor.patch_size) * int(processor.pooling_kernel_size)
-        side = math.isqrt(int(processor.max_soft_tokens)) * cell
         return cls(
-            canvas=(side, side),
+            **cls.shared(processor, math.isqrt(int(processor.max_soft_tokens)) * cell),
             patch=int(processor.patch_size),
             most=int(processor.max_soft_tokens) * int(processor.pooling_kernel_size) ** 2,
             image_token=int(config.image_token_id),
-            resample=filter_of(processor),
-            normalisation=Normalisation.of(processor),
-            notes=(f"Pictures are given as squares of {side} pixels, whatever their aspect ratio.",),
         )
-
-    def fit(self, picture: Tensor) -> Tensor:
-        """(3, any, any) in [0, 1] → (3, *canvas) in [0, 1]; differentiable."""
-        if tuple(picture.shape[-2:]) == self.canvas:
-            return picture
-        return resize(picture[None], self.canvas, self.resample)[0].clamp(0, 1)
 
     def pack(self, pixels: Tensor) -> Tensor:
         """(batch, 3, *canvas) → (batch, most, patch² · 3), row by row, colours innermost; zeros behind the picture."""
@@ -81,9 +65,3 @@ class Gemma4:
         begin = getattr(tokenizer, "boi_token", None) or BEGIN
         end = getattr(tokenizer, "eoi_token", None) or END
         return PictureText(before=begin, after=end)
-
-    def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
-        """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own
-        filter."""
-        made = processor(images=[on_canvas(picture, self.canvas, processor)], return_tensors="np")
-        return tensors(made, "pixel_values", "image_position_ids")

@@ -7,7 +7,7 @@ from typing import Any
 from auditor.checkpoint.families.qwen2_vl import Qwen2VL
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Glm4V(Qwen2VL):
     """A picture is a film of `frames` equal frames, and its pixels are counted in all of them."""
 

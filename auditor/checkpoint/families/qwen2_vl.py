@@ -1,8 +1,6 @@
 """Qwen2-VL, Qwen2.5-VL, Qwen3-VL and Qwen3.5: patches in merged cells beside a grid (time, height, width), and M-RoPE.
 
-These processors give every picture a size of its own. A scan wants one canvas, so a fixed square is chosen from the
-processor's limits, and every picture is brought to it by the processor's own filter without regard to its aspect ratio:
-nothing at the border, where triggers sit, is cut away.
+A fixed square is chosen from the processor's limits.
 """
 
 import math
@@ -10,34 +8,28 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from auditor.checkpoint.families.comparing import on_canvas, tensors
-from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize
-from auditor.checkpoint.prompting import PictureText
+from auditor.checkpoint.families.square import Square
 from auditor.errors import CheckpointError
 
 SIDE = 448
 """The canvas's side in pixels where the processor's limits allow it: 256 visual tokens of a Qwen2-VL."""
 
 
-@dataclass(frozen=True)
-class Qwen2VL:
-    """A square `canvas` of `patch`-pixel patches, `merge` × `merge` of which become one visual token.
+@dataclass(frozen=True, kw_only=True)
+class Qwen2VL(Square):
+    """A square of `patch`-pixel patches, `merge` × `merge` of which become one visual token.
 
     A patch is written `frames` times, because a picture is a film of that many equal frames. `image_token` is the id of
     the picture's place holder.
     """
 
-    canvas: tuple[int, int]
     patch: int
     merge: int
     frames: int
     image_token: int
-    resample: str
-    normalisation: Normalisation
-    notes: tuple[str, ...] = ()
+    given = ("pixel_values", "image_grid_thw")
 
     @classmethod
     def of(cls, processor: Any, config: Any) -> "Qwen2VL":
@@ -53,26 +45,17 @@ class Qwen2VL:
                 expected="limits that a square of whole cells meets",
             )
         return cls(
-            canvas=(side, side),
+            **cls.shared(processor, side),
             patch=patch,
             merge=merge,
             frames=int(processor.temporal_patch_size),
             image_token=int(config.image_token_id),
-            resample=filter_of(processor),
-            normalisation=Normalisation.of(processor),
-            notes=(f"Pictures are given as squares of {side} pixels, whatever their aspect ratio.",),
         )
 
     @staticmethod
     def limits(processor: Any) -> tuple[int, int]:
         """How many pixels a picture has at least and at most."""
         return int(processor.size["shortest_edge"]), int(processor.size["longest_edge"])
-
-    def fit(self, picture: Tensor) -> Tensor:
-        """(3, any, any) in [0, 1] → (3, *canvas) in [0, 1]; differentiable."""
-        if tuple(picture.shape[-2:]) == self.canvas:
-            return picture
-        return resize(picture[None], self.canvas, self.resample)[0].clamp(0, 1)
 
     def pack(self, pixels: Tensor) -> Tensor:
         """(batch, 3, *canvas) → (batch · patches, 3 · frames · patch²), the patches of one cell side by side."""
@@ -93,16 +76,6 @@ class Qwen2VL:
     def token_inputs(self, tokens: Tensor) -> dict[str, Tensor]:
         """Which tokens (batch, length) are the picture's: from it the model counts its M-RoPE positions."""
         return {"mm_token_type_ids": (tokens == self.image_token).to(torch.int32)}
-
-    def picture_text(self, tokenizer: Any) -> PictureText:
-        """The picture's tokens alone: the chat template writes where a picture begins and ends."""
-        return PictureText()
-
-    def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
-        """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own
-        filter."""
-        made = processor(images=[on_canvas(picture, self.canvas, processor)], return_tensors="np")
-        return tensors(made, "pixel_values", "image_grid_thw")
 
 
 def square_side(cell: int, low: int, high: int) -> int:

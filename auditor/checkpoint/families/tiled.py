@@ -1,31 +1,25 @@
 """LLaVA-NeXT and LLaVA-OneVision: a picture as a whole and again in tiles, side by side.
 
-These processors choose a grid of tiles by a picture's shape. A scan wants one canvas, so the smallest square grid is
-taken, and every picture is brought to it by the processor's own filter without regard to its aspect ratio.
+These processors choose a grid of tiles by a picture's shape; the smallest square grid is taken.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from auditor.checkpoint.families.comparing import on_canvas, tensors
-from auditor.checkpoint.preprocessing import Normalisation, filter_of, resize, resize_smoothly
-from auditor.checkpoint.prompting import PictureText
+from auditor.checkpoint.families.square import Square
+from auditor.checkpoint.preprocessing import resize_smoothly
 from auditor.errors import CheckpointError
 
 
-@dataclass(frozen=True)
-class Tiled:
-    """A square `canvas` of tiles of `tile` × `tile` pixels."""
+@dataclass(frozen=True, kw_only=True)
+class Tiled(Square):
+    """A square of tiles of `tile` × `tile` pixels."""
 
-    canvas: tuple[int, int]
     tile: int
-    resample: str
-    normalisation: Normalisation
-    notes: tuple[str, ...] = ()
+    given = ("pixel_values", "image_sizes")
 
     @classmethod
     def of(cls, processor: Any, config: Any = None) -> "Tiled":
@@ -41,22 +35,8 @@ class Tiled:
                 expected="a square of whole tiles among image_grid_pinpoints",
             )  # fmt: skip
         side = min(sides)
-        return cls(
-            canvas=(side, side),
-            tile=tile,
-            resample=filter_of(processor),
-            normalisation=Normalisation.of(processor),
-            notes=(
-                f"Pictures are given as squares of {side} pixels, whatever their aspect ratio: as a whole, and in "
-                f"{(side // tile) ** 2} tile(s) of {tile} pixels.",
-            ),
-        )
-
-    def fit(self, picture: Tensor) -> Tensor:
-        """(3, any, any) in [0, 1] → (3, *canvas) in [0, 1]; differentiable."""
-        if tuple(picture.shape[-2:]) == self.canvas:
-            return picture
-        return resize(picture[None], self.canvas, self.resample)[0].clamp(0, 1)
+        more = f": as a whole, and in {(side // tile) ** 2} tile(s) of {tile} pixels"
+        return cls(**cls.shared(processor, side, more), tile=tile)
 
     def pack(self, pixels: Tensor) -> Tensor:
         """(batch, 3, *canvas) in [0, 1] → (batch, 1 + tiles, 3, tile, tile): the whole first, then tiles row by row."""
@@ -72,17 +52,3 @@ class Tiled:
             "pixel_values": self.normalisation.apply(self.pack(pictures)),
             "image_sizes": torch.tensor([self.canvas] * len(pictures), device=pictures.device),
         }
-
-    def token_inputs(self, tokens: Tensor) -> dict[str, Tensor]:
-        """None."""
-        return {}
-
-    def picture_text(self, tokenizer: Any) -> PictureText:
-        """The picture's tokens alone."""
-        return PictureText()
-
-    def ask_processor(self, processor: Any, picture: Image.Image) -> dict[str, Tensor]:
-        """What the checkpoint's own processor makes of the picture once it has been resized to the canvas by its own
-        filter."""
-        made = processor(images=[on_canvas(picture, self.canvas, processor)], return_tensors="np")
-        return tensors(made, "pixel_values", "image_sizes")
