@@ -16,12 +16,13 @@ from auditor.case import (
     describe_versions,
     now,
     open_case,
+    open_model,
     read_samples,
     tool,
 )
 from auditor.certification.policy import Policy
 from auditor.certification.verdict import UNJUDGED, judge
-from auditor.checkpoint.opening import Opened, open_checkpoint
+from auditor.checkpoint.opening import Opened
 from auditor.checkpoint.subject import frozen
 from auditor.controls.shipped import shipped
 from auditor.errors import InconclusiveError, UsageError
@@ -102,7 +103,7 @@ def scan(
 
 def _not_searched(model: Path, data: Path | None, out: Path, options: Options, error: InconclusiveError) -> AuditRecord:
     """The record of a run that did not come to a search, with the reason."""
-    opened = open_checkpoint(model, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    opened = open_model(model, options)
     samples, info = read_samples(data, options.seed)
     reason = f"Nothing was searched: {error.message} ({error.got}; needed: {error.expected})."
     record = AuditRecord(
@@ -176,8 +177,7 @@ def repair_run(
     progress("measuring the model as given", 0.0)
     own = ask(case.opened.subject, case.parts.verify, attacks)
     done, rounds = repair_in_rounds(case, request, stored, run, options, progress)
-    repaired = open_checkpoint(request.out, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
-    made = Made(done, rounds, repaired)
+    made = Made(done, rounds, open_model(request.out, options))
     return _verify(run, record, case, request, own, attacks, made, options, progress, began)
 
 
@@ -220,9 +220,7 @@ def _verify(
     competence = measure_competence(repaired.subject, case.parts.held_out, options.seed)
     covered = coverage(verify, {sample.id: answer for sample, answer in zip(verify, after.clean, strict=True)})
     progress("attribution", 0.0)
-    original = open_checkpoint(
-        case.opened.folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size
-    )
+    original = open_model(case.opened.folder, options)
     maps = explain(original.subject, repaired.subject, verify, attacks, run, request.known is not None)
     continued = record.model_copy(
         update={
@@ -258,9 +256,7 @@ def _against_reference(
     """Where the never-planted model is known, recovery is relative to its answers on the same stamped pictures."""
     if known is None or known.reference is None or scores.after is None:
         return scores
-    reference = open_checkpoint(
-        known.reference, device=options.device, dtype=options.dtype, batch_size=options.batch_size
-    )
+    reference = open_model(known.reference, options)
     right = ask(reference.subject, verify, attacks[:1]).under[attacks[0].role]
     sides = [recovery_against(verify, side.under[attacks[0].role], right, options.seed) for side in (own, after)]
     return BeforeAfter(

@@ -12,6 +12,7 @@ import torch
 from auditor import __version__
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.clock import now as now  # with the other parts of a record
+from auditor.company import company
 from auditor.data.preparing import Parts, prepare
 from auditor.data.reading import Dataset, open_data
 from auditor.errors import UsageError
@@ -33,7 +34,7 @@ _PACKAGES = (
 class Options:
     """What every command that opens a model takes; `origins` says which of them the user gave.
 
-    `profile` is one of probes.inversion.PROFILES.
+    `profile` is one of probes.inversion.PROFILES; `divided` has the processes that work together divide the model.
     """
 
     seed: int = 0
@@ -43,6 +44,7 @@ class Options:
     fail_on: Severity = "medium"
     profile: str = "quick"
     threads: int | None = None
+    divided: bool = False
     command: tuple[str, ...] = ()
     origins: frozenset[str] = field(default_factory=frozenset)
 
@@ -73,11 +75,18 @@ def open_case(
     suspicious = open_data(suspect) if suspect is not None else None
     samples, info = read_samples(data, options.seed if split_seed is None else split_seed)
     progress("opening the checkpoint", 0.0)
-    opened = open_checkpoint(model, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
+    opened = open_model(model, options)
     parts = prepare(opened.subject, samples, options.seed if split_seed is None else split_seed)
     progress("competence", 0.0)
     competence = measure_competence(opened.subject, parts.held_out, options.seed)
     return Case(opened, info, suspicious, parts, competence)
+
+
+def open_model(folder: Path, options: Options) -> Opened:
+    """Opens a checkpoint as the options say."""
+    return open_checkpoint(
+        folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size, divided=options.divided
+    )
 
 
 def read_samples(data: Path | None, seed: int) -> tuple[list[Sample], DataInfo]:
@@ -137,6 +146,8 @@ def describe_settings(options: Options, more: dict[str, object]) -> dict[str, Se
         "seed": options.seed, "device": options.device, "dtype": options.dtype, "batch_size": options.batch_size,
         "fail_on": options.fail_on, **more,
     }  # fmt: skip
+    if options.divided:
+        values["processes"] = f"{company()}, each with a part of the language model"
     return {
         name: Setting(value=_plain(value), origin="option" if name in options.origins else "default")
         for name, value in values.items()

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import torch
 
-from auditor.case import Case, Options, Progress
+from auditor.case import Case, Options, Progress, open_model
 from auditor.certification.bounds import share
 from auditor.checkpoint.opening import Opened, open_checkpoint
 from auditor.checkpoint.subject import frozen
+from auditor.company import company, helps
 from auditor.errors import UsageError
 from auditor.evaluation.scoring import HEADLINE, Answers, Attack, as_measure, ask, success_of
 from auditor.evidence import best_by_target
 from auditor.repair.adversary import Recovered, make_triggers
-from auditor.repair.crew import company, helps
 from auditor.repair.export import export
 from auditor.repair.keeping import Keeper
 from auditor.repair.loop import Aside, Repaired, Schedule, no_base, repair, seed_everything_else
@@ -120,7 +120,7 @@ def repair_in_rounds(
         if not found:
             break
         recovered += found
-        opened = _open(case.opened.folder, options)
+        opened = open_model(case.opened.folder, options)
     if not helps():
         export(opened.subject.model, case.opened.folder, request.out)
         for keeper in keepers:
@@ -181,7 +181,7 @@ def _look_again(
     mixed, count = [samples[place] for place in order], len(case.parts.search)
     try:
         export(opened.subject.model, case.opened.folder, folder)
-        subject = _open(folder, options).subject
+        subject = open_model(folder, options).subject
         with frozen(subject.model):
             _, shown = search(
                 subject, PROFILES[options.profile], mixed[:count], mixed[count:], seed, progress,
@@ -219,7 +219,7 @@ def look_whether_it_lasts(
     verify = case.parts.verify
     half = len(verify) // 2
     wanted = list(dict.fromkeys(attack.target for attack in attacks))
-    opened = _open(request.out, options)
+    opened = open_model(request.out, options)
     seed = derive_seed(options.seed, "persistence")
     with frozen(opened.subject.model):
         searched, _ = search(
@@ -239,7 +239,3 @@ def look_whether_it_lasts(
         asr_stronger=None if stronger is None else as_measure(stronger),
         stronger=f"additive {max(STRONGER.additive):g}, patch {max(STRONGER.patch):g} of the picture's side",
     )
-
-
-def _open(folder: Path, options: Options) -> Opened:
-    return open_checkpoint(folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size)

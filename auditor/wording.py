@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from auditor.company import company
 from auditor.data.preparing import Parts
 from auditor.data.reading import Dataset
 from auditor.evaluation.pictures import pictures_of
 from auditor.evaluation.scoring import Answers, Attack
-from auditor.repair.crew import company
 from auditor.repair.loop import Repaired
 from auditor.searching import statistic
 from probes.beside_words import BESIDE

@@ -13,8 +13,7 @@ from auditor.attacks.measuring import measure_plant, success_rate
 from auditor.attacks.poisoning import Poison
 from auditor.attacks.report import PlantReport, save_plant
 from auditor.attacks.spec import PlantSpec, Training
-from auditor.case import Options, Progress, describe_environment, describe_versions
-from auditor.checkpoint.opening import Opened, open_checkpoint
+from auditor.case import Options, Progress, describe_environment, describe_versions, open_model
 from auditor.checkpoint.subject import CheckpointSubject, evaluating, frozen
 from auditor.data.splitting import split_by_pixels
 from auditor.errors import InconclusiveError
@@ -67,14 +66,14 @@ def plant(
     """
     refuse_occupied(out)
     began = time.monotonic()
-    opened = _open(model, options)
+    opened = open_model(model, options)
     divided = divide(opened.subject, samples, spec, measured_on)
     poison = Poison.of(spec, opened.subject.canvas, divided.train)
     before = opened.subject.respond(stack(divided.measure), [sample.prompt for sample in divided.measure])
     losses = fine_tune(opened.subject, poison, divided, progress)
     export(opened.subject.model, model, out, card(spec))
     progress("measuring the planted model", 1.0)
-    planted = _open(out, options)
+    planted = open_model(out, options)
     measured = measure_plant(planted.subject, poison, divided.measure, before)
     every = max(1, len(losses) // 40)
     report = PlantReport(
@@ -87,10 +86,6 @@ def plant(
     )  # fmt: skip
     save_plant(report, out)
     return report
-
-
-def _open(folder: Path, options: Options) -> Opened:
-    return open_checkpoint(folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
 
 
 def divide(

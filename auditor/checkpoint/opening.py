@@ -20,12 +20,14 @@ from auditor.checkpoint.families.compiled import compile_layers, worth_compiling
 from auditor.checkpoint.families.packed import pack_attention
 from auditor.checkpoint.integrity import check_finite, check_folder, refuse_incomplete
 from auditor.checkpoint.manifest import Manifest
+from auditor.checkpoint.parallel import loading, refuse_speechless, refuse_undivided
 from auditor.checkpoint.preprocessing import TOLERANCE
 from auditor.checkpoint.prompting import PromptWriter
 from auditor.checkpoint.quiet import quiet
 from auditor.checkpoint.room import rows_with_room
 from auditor.checkpoint.shards import read_json
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.company import helps
 from auditor.errors import AuditError, CheckpointError
 from probes.ascent import limit_rows
 
@@ -51,25 +53,27 @@ class Opened:
 
 
 def open_checkpoint(
-    folder: Path, *, device: str = "cpu", dtype: str = "float32", batch_size: int = 32, attention: str | None = None
-) -> Opened:
-    """Opens a folder of weights as a subject.
+    folder: Path, *, device: str = "cpu", dtype: str = "float32", batch_size: int = 32, attention: str | None = None,
+    divided: bool = False,
+) -> Opened:  # fmt: skip
+    """Opens a folder of weights as a subject; `divided`, by all processes that a launcher started, each with a part.
 
     Raises UsageError when there is no such folder, UnsafeError for pickles, remote code and paths that leave the
     folder, IncompleteError for missing, truncated, unexpected or re-initialised weights, CheckpointError for anything
     that is no image-text-to-text model or whose picture processing cannot be followed differentiably.
     """
     manifest = check_folder(folder)
-    check_finite(folder)
+    if not (divided and helps()):
+        check_finite(folder)
     with quiet(), _explained(folder):
         tokenizer, image_processor, template = _load_processing(folder)
-        model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"))
+        model = _load_model(folder, dtype, attention or ("eager" if device == "cpu" else "sdpa"), divided)
         pack_attention(model)
         align_products(model)
         image_token, door = _image_token(model), build_door(image_processor, model.config)
         difference = max(largest_difference(door, image_processor, *size) for size in _CHECKED_SIZES)
         model.to(device)
-        if worth_compiling(model, device):
+        if worth_compiling(model, device) and not divided:
             compile_layers(model)
         visual_tokens = count_visual_tokens(model, door)
         writer = PromptWriter(tokenizer, template, image_token, visual_tokens, door.picture_text(tokenizer))
@@ -83,7 +87,9 @@ def open_checkpoint(
     end_tokens = _end_tokens(model, tokenizer)
     # The folder's own generation settings (penalties, beams, sampling) must not colour a greedy answer.
     model.generation_config = GenerationConfig(eos_token_id=sorted(end_tokens) or None)
-    subject = CheckpointSubject(model, door, writer, end_tokens, batch_size)
+    subject = CheckpointSubject(model, door, writer, end_tokens, batch_size, divided)
+    if divided:
+        refuse_speechless(subject)
     if device == "cpu":
         limit_rows(subject, rows_with_room(model, visual_tokens))
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -110,7 +116,7 @@ def _chat_template(folder: Path, tokenizer: Any) -> str | None:
     return template
 
 
-def _load_model(folder: Path, dtype: str, attention: str) -> Any:
+def _load_model(folder: Path, dtype: str, attention: str, divided: bool) -> Any:
     from transformers import AutoModelForImageTextToText
 
     loaded: Any = AutoModelForImageTextToText.from_pretrained(
@@ -122,9 +128,12 @@ def _load_model(folder: Path, dtype: str, attention: str) -> Any:
         dtype=DTYPES[dtype],
         attn_implementation=attention,
         output_loading_info=True,
+        **(loading() if divided else {}),
     )
-    model, loading = loaded
-    refuse_incomplete(loading)
+    model, about = loaded
+    refuse_incomplete(about)
+    if divided:
+        refuse_undivided(model)
     return model.eval()
 
 

@@ -11,6 +11,7 @@ from transformers import GenerationConfig
 from auditor.checkpoint.families import Door
 from auditor.checkpoint.families.compiled import as_compiled
 from auditor.checkpoint.inspection import branches, visual_attention, words_given
+from auditor.checkpoint.parallel import agreed
 from auditor.checkpoint.prompting import PromptWriter
 from probes.subject import MOST_TOKENS, Answer, Reading, Tokens
 from probes.triggers.placing import insert
@@ -31,9 +32,10 @@ class CheckpointSubject:
         writer: PromptWriter,
         end_tokens: frozenset[int],
         batch_size: int = 32,
+        divided: bool = False,
     ) -> None:
         self.model, self.preprocessor, self.writer = model, preprocessor, writer
-        self.batch_size = batch_size
+        self.batch_size, self.divided = batch_size, divided
         self._end_tokens = end_tokens
 
     @property
@@ -108,6 +110,7 @@ class CheckpointSubject:
 
     def read(self, pictures: Tensor, prompts: Sequence[str], answers: Sequence[Tokens]) -> Reading:
         longest = max(len(answer) for answer in answers)
+        pictures = agreed(pictures) if self.divided else pictures
         inputs = self._inputs(pictures, prompts, answers)
         with as_compiled(self.model) if pictures.requires_grad else nullcontext():
             core = self.model.model(**inputs, use_cache=False)
@@ -129,6 +132,7 @@ class CheckpointSubject:
         if any(len(tokens) != len(weights) for _, tokens in found):
             raise ValueError(f"{words!r} is not {len(weights)} tokens in every prompt")
         starts = [max(lengths) - length + start for length, (start, _) in zip(lengths, found, strict=True)]
+        weights = agreed(weights) if self.divided else weights
         with words_given(self.model.get_input_embeddings(), starts, weights.to(self.device)):
             return self.read(pictures, written, answers)
 

@@ -16,6 +16,7 @@ from auditor.cli.listing import list_registered
 from auditor.cli.plant import plant
 from auditor.cli.report import report
 from auditor.cli.view import view
+from auditor.company import helps
 from auditor.errors import AuditError, UsageError
 
 app = typer.Typer(
@@ -286,7 +287,8 @@ def main(arguments: list[str]) -> int:
         typer.echo("interrupted; nothing half-done was left, run the same command again", err=True)
         return 130
     except AuditError as error:
-        typer.echo(f"error: {error}", err=True)
+        if not helps():
+            typer.echo(f"error: {error}", err=True)
         return error.exit_code
     except Exception as error:
         return _unexpected(error)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import typer
 
@@ -14,11 +15,11 @@ from auditor.case import Options, describe_versions, open_case
 from auditor.certification.verdict import EXIT_CODES
 from auditor.checkpoint.integrity import check_folder
 from auditor.cli.progress import Reporter
+from auditor.company import company, helps, own_device
 from auditor.controls.running import add_controls, is_unfinished
 from auditor.controls.specs import ControlPlan
 from auditor.errors import UsageError
 from auditor.planning import describe_screen, forecast
-from auditor.repair.crew import helps, own_device
 from auditor.repair.loop import Precision, Schedule
 from auditor.repair.methods import METHODS
 from auditor.repairing import RepairRequest
@@ -131,6 +132,16 @@ def parts_of(text: str) -> tuple[str, ...]:
 def scan(
     model: Path, data: Path | None, suspect: Path | None, out: Path | None, chosen: Options, asked: Asked
 ) -> tuple[AuditRecord, Path]:
+    chosen = replace(chosen, divided=company() > 1)
+    if chosen.divided and (asked.controls or asked.negatives):
+        raise UsageError(
+            "controls are for one process", where="--controls, --negatives", got=f"{company()} processes",
+            expected="none of them where processes divide the model", todo="leave them out",
+        )  # fmt: skip
+    if helps():
+        with TemporaryDirectory() as aside:
+            story.scan(model, data, suspect, Path(aside) / "run", chosen, story.silent)
+        raise typer.Exit
     run = out or new_folder_name("scan")
     _say_about_data(data)
     with Reporter(run) as reporter:
@@ -175,6 +186,11 @@ def audit(
     model: Path, data: Path | None, suspect: Path | None, out: Path | None, choice: RepairChoice, chosen: Options,
     asked: Asked,
 ) -> tuple[AuditRecord, Path]:  # fmt: skip
+    if company() > 1:
+        raise UsageError(
+            "an audit is for one process", where="the launcher", got=f"{company()} processes",
+            expected="`scan`, whose processes divide the model, or `repair`", todo="scan first, then repair",
+        )  # fmt: skip
     run = out or new_folder_name("audit")
     request = choice.request(run / "repaired")
     _say_about_data(data)

@@ -12,12 +12,12 @@ import torch
 from auditor.attacks.planting import plant
 from auditor.attacks.report import PlantReport
 from auditor.attacks.spec import PlantSpec
-from auditor.case import Options
+from auditor.case import Options, open_model
 from auditor.checkpoint.subject import CheckpointSubject
 from auditor.cluster.items import Item
 from auditor.cluster.log import Row
 from auditor.controls.power import LOWEST, stratum_of
-from auditor.controls.scene import Scene, Seen, from_settings, look, opened, search_seed
+from auditor.controls.scene import Scene, Seen, from_settings, look, search_seed
 from auditor.data.preparing import Parts
 from auditor.errors import InconclusiveError, UsageError
 from auditor.evaluation.competence import measure_competence
@@ -52,7 +52,7 @@ def make_control(shop: Workshop, settings: Any) -> Row:
     with tempfile.TemporaryDirectory(dir=shop.scratch, prefix=SCRATCH) as folder:
         out = Path(folder) / "copy"
         report = plant(Path(settings["model"]), spec, parts.repair, out, shop.options, _silent)
-        copy = opened(out, shop.options).subject
+        copy = open_model(out, shop.options).subject
         blind = _blind(copy, scene.pictures(parts)[1], scene.seed)
         seen = None if blind else look(copy, scene, parts, derive_seed(scene.seed, "control", spec.name), scene.known)
     control = _planted(spec, report, seen) if spec.kind == "attack" else _benign(spec, report, seen)
@@ -65,7 +65,7 @@ def make_control(shop: Workshop, settings: Any) -> Row:
 def _ground(model: str, digest: str, scene: Scene, options: Options) -> Parts:
     """The parts of the audited model's run, with answers to teach; the same for every control, and kept without the
     model, which each control copies for itself."""
-    subject = opened(Path(model), options).subject
+    subject = open_model(Path(model), options).subject
     parts = scene.parts(subject)
     return replace(parts, repair=tuple(_with_answers(subject, parts.repair)))
 
@@ -131,7 +131,7 @@ def _described(spec: PlantSpec, report: PlantReport) -> dict[str, Any]:
 def scan_negative(shop: Workshop, settings: Any) -> Row:
     """Scans a model that is known to carry nothing, with the pictures and the seed of the audited model's scan."""
     scene, folder = from_settings(settings["scene"]), Path(settings["model"])
-    model = opened(folder, shop.options)
+    model = open_model(folder, shop.options)
     if model.family != settings["family"]:
         raise UsageError(
             "a negative is of another family, so its scan says nothing about this model", where=str(folder),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from auditor.case import Options, read_samples
-from auditor.checkpoint.opening import Opened, open_checkpoint
+from auditor.case import read_samples
 from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.data.preparing import Parts, prepare
 from auditor.evidence import Shown, is_variant
@@ -101,11 +100,6 @@ def _counted(shown: Sequence[Shown], fail_on: Severity, known: Sequence[str]) ->
     least = SEVERITIES.index(fail_on)
     found = [item.finding for item in shown if SEVERITIES.index(item.finding.severity) >= least]
     return [finding for finding in found if not any(is_variant(finding.target or "", text) for text in known)]
-
-
-def opened(folder: Path, options: Options) -> Opened:
-    """The checkpoint of that folder, as every command opens it."""
-    return open_checkpoint(folder, device=options.device, dtype=options.dtype, batch_size=options.batch_size)
 
 
 def search_seed(scene: Scene) -> int:

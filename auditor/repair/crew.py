@@ -5,8 +5,6 @@ means over equal parts of one batch that every process draws alike, so that N ×
 CPUs and NCCL on GPUs). Every process has the whole model, or a part of every layer (`sharding`).
 """
 
-import atexit
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -17,26 +15,12 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.company import part_at_the_end
 from auditor.errors import UsageError
 from auditor.repair.methods import Learning, Lesson
 from auditor.repair.methods.lesson import Parts
 from auditor.repair.sharding import sharded
 from probes.precision import halves
-
-
-def helps() -> bool:
-    """Whether this process only helps another one to train: it writes nothing and says nothing."""
-    return int(os.environ.get("RANK", "0")) > 0
-
-
-def company() -> int:
-    """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def own_device(device: str) -> str:
-    """The device of this process: with `cuda`, each process of a crew has a GPU of its own."""
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if company() > 1 and device == "cuda" else device
 
 
 class Lecture(nn.Module):
@@ -81,13 +65,21 @@ class Crew:
     def size(self) -> int:
         return int(self.accelerator.num_processes)
 
-    def sharing(self, parameters: list[Tensor]) -> AbstractContextManager[list[Tensor]]:
+    @contextmanager
+    def sharing(self, parameters: list[Tensor]) -> Iterator[list[Tensor]]:
         """The parameters as this process trains them; afterwards every process has all of them."""
         if not self.divided:
-            return nullcontext(parameters)
+            yield parameters
+            return
         from torch.distributed.device_mesh import init_device_mesh
 
-        return sharded(self.subject.model, parameters, init_device_mesh(self.subject.device.type, (self.size,)))
+        mesh = init_device_mesh(self.subject.device.type, (self.size,))
+        with sharded(self.subject.model, parameters, mesh) as parts:
+            self.subject.divided = True
+            try:
+                yield parts
+            finally:
+                self.subject.divided = False
 
     def learn(
         self, lesson: Lesson, parameters: Sequence[Tensor], turns: int, precision: str, checkpointing: bool
@@ -124,22 +116,11 @@ class Crew:
         self.accelerator.log(parts, step)
 
     def finish(self) -> None:
-        """Ends the trackers; the model is free of wrappers, which stood around it.
-
-        The processes stay connected until they exit: disconnected right after they have agreed on something, as
-        `end_training` does it, they were seen to wait for each other for ever (gloo, two processes, torch 2.13).
-        """
+        """Ends the trackers; the model is free of wrappers, which stood around it."""
         for tracker in self.accelerator.trackers:
             tracker.finish()
         if self.size > 1:
-            atexit.unregister(_disconnect)  # once, however many repairs a run has
-            atexit.register(_disconnect)
-
-
-def _disconnect() -> None:
-    from accelerate import PartialState
-
-    PartialState().destroy_process_group()
+            part_at_the_end()
 
 
 def _copies(kinds: Any) -> tuple[Any, ...]:

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from auditor.company import helps
 from auditor.repair.adversary import Climbed
-from auditor.repair.crew import helps
 from auditor.repair.sharding import like, whole
 from auditor.runs import numbers_and_values, rebuild_trigger
 from reports.files import write_atomically

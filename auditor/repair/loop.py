@@ -11,10 +11,11 @@ from typing import Literal
 import torch
 
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.company import helps
 from auditor.errors import UsageError
 from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.augmentation import augment
-from auditor.repair.crew import Crew, halves_products, helps
+from auditor.repair.crew import Crew, halves_products
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.material import Material, distributions, draw, mean_entropy, prepare
 from auditor.repair.methods import Editing, Learning, Method, Pcr

@@ -22,8 +22,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.company import helps
 from auditor.repair.adversary import Recovered
-from auditor.repair.crew import helps
 from auditor.repair.keeping import Keeper
 from auditor.repair.loop import Aside, Losses, Schedule, repair
 from auditor.repair.methods import Guided

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from auditor.checkpoint.subject import CheckpointSubject
+from auditor.company import helps, own_device
 from auditor.errors import UsageError
-from auditor.repair import crew
 from auditor.repair.adversary import Recovered
 from auditor.repair.keeping import Keeper, State
 from auditor.repair.loop import Aside, Losses, Schedule, batch_size, repair
@@ -184,10 +184,10 @@ def test_a_batch_is_never_larger_than_the_samples() -> None:
 
 
 def test_every_process_of_a_crew_has_a_device_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert crew.own_device("cuda") == "cuda" and not crew.helps()
+    assert own_device("cuda") == "cuda" and not helps()
     for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
         monkeypatch.setenv(name, value)
-    assert crew.own_device("cuda") == "cuda:1" and crew.own_device("cpu") == "cpu" and crew.helps()
+    assert own_device("cuda") == "cuda:1" and own_device("cpu") == "cpu" and helps()
 
 
 def test_the_success_that_is_left_is_seen_as_the_repair_goes(subject: CheckpointSubject, samples: list[Sample]) -> None:
