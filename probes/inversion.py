@@ -38,6 +38,7 @@ from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, Prom
 from probes.prompt_words import FAMILY as WORDS
 from probes.sample import Sample
 from probes.seeding import generator
+from probes.siblings import likeliest
 from probes.subject import Subject
 from probes.suspects import Searched, Suspect, untriggered, weigh
 from probes.targets import (
@@ -142,7 +143,8 @@ class InversionProbe:
         if self.beside is not None:
             spoken, rivals, measured = self._beside_words(unasked, self.beside, [*targets, *known], seed, progress)
             targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
-        suspects = [self._sharpened(ground, weigh(ground, target, points, decoys, seed), seed) for target in targets]
+        weighed = (weigh(ground, target, points, decoys, seed) for target in targets)
+        suspects = [named for suspect in weighed for named in self._named(ground, suspect, seed)]
         progress("done", 1.0)
         ordered = sorted(suspects, key=lambda s: (-s.excess, -s.gap))
         return Searched(tuple(ordered), tuple(points), habits, tuple(targets), tuple(decoys))
@@ -194,6 +196,13 @@ class InversionProbe:
         start = begin(family, canvas, self.growth_restarts * family.places(canvas), rng)
         best = grow(subject, start, samples, climb, self.begun, rng, begun)[0].best(self.restarts)
         return grow(subject, best, samples, climb, self.longest, rng, begun)[0]
+
+    def _named(self, ground: Ground, suspect: Suspect, seed: int) -> list[Suspect]:
+        """The suspect by the words that were planted, as far as they can be told; and as the search came upon it, where
+        these are others of the subject's own words."""
+        rng = generator(seed, "inversion", "siblings", suspect.target.text)
+        sibling = likeliest(ground, suspect, self.restarts, rng, seed)
+        return [self._sharpened(ground, suspect, seed)] if sibling is None else [sibling, suspect]
 
     def _sharpened(self, ground: Ground, suspect: Suspect, seed: int) -> Suspect:
         """The answer grown anew from its own trigger, where as many pictures say that: the search may have come upon a
