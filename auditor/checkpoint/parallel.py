@@ -45,6 +45,8 @@ def refuse_speechless(subject: Subject) -> None:
     """Raises CheckpointError where what was divided cannot answer: some use a matrix elsewhere than in products."""
     try:
         subject.respond(torch.zeros(1, 3, *subject.canvas), ["What?"], 1)
+    except torch.OutOfMemoryError:
+        raise
     except RuntimeError as error:
         raise CheckpointError(
             "transformers divides this family, but then it cannot answer", where="config.json",
