@@ -66,10 +66,10 @@ def world(monkeypatch: pytest.MonkeyPatch, case: Case) -> SimpleNamespace:
         finding = Finding("inversion", f"found {len(seen.looks)}", 1.0, severity=severity or "low")
         return None, [Shown(finding, (SECOND,))] if severity else []
 
-    def again(folder: Path, **options: object) -> Any:
+    def again(folder: Path, options: object) -> Any:
         return SimpleNamespace(folder=folder, manifest=None, subject=SimpleNamespace(model=torch.nn.Linear(1, 1)))
 
-    for name, replacement in {"repair": repair, "export": export, "search": search, "open_checkpoint": again}.items():
+    for name, replacement in {"repair": repair, "export": export, "search": search, "open_model": again}.items():
         monkeypatch.setattr(repairing, name, replacement)
     return seen
 

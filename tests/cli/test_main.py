@@ -229,3 +229,30 @@ def test_a_device_that_is_too_small_is_said_in_words(
     assert all(
         word in said for word in ("too little memory", "20 GiB", "--dtype", "--accumulate", "--gradient-checkpointing")
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["scan", "--controls"], "controls are for one process"),
+        (["scan", "--negatives", "folder"], "controls are for one process"),
+        (["audit"], "an audit is for one process"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused_before_anything_happens(
+    arguments: list[str], said: str, elsewhere: Path, untouched_llava: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    command, *options = arguments
+    assert main([command, str(untouched_llava), *options]) == 4
+    assert said in capsys.readouterr().err and list(elsewhere.iterdir()) == []
+
+
+def test_a_process_that_only_helps_leaves_it_to_the_first_one_to_complain(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert main(["scan", str(elsewhere / "none")]) == 4
+    assert capsys.readouterr().err == "" and list(elsewhere.iterdir()) == []
