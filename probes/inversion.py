@@ -200,8 +200,7 @@ class InversionProbe:
     def _named(self, ground: Ground, suspect: Suspect, seed: int) -> list[Suspect]:
         """The suspect by the words that were planted, as far as they can be told; and as the search came upon it, where
         these are others of the subject's own words."""
-        rng = generator(seed, "inversion", "siblings", suspect.target.text)
-        sibling = likeliest(ground, suspect, self.restarts, rng, seed)
+        sibling = likeliest(ground, suspect, self.restarts, seed)
         return [self._sharpened(ground, suspect, seed)] if sibling is None else [sibling, suspect]
 
     def _sharpened(self, ground: Ground, suspect: Suspect, seed: int) -> Suspect:

@@ -15,6 +15,7 @@ import torch
 from probes.ascent import AdditiveFamily, Climb, Family, PatchFamily, Population, ascend, begin
 from probes.candidates import VARIANT
 from probes.curves import Ground, Point, goal_of, joined, objective_of, part
+from probes.seeding import generator
 from probes.suspects import Suspect, untriggered
 from probes.targets import Target, answers_under, success
 from probes.text import normalise, similarity
@@ -29,13 +30,14 @@ CHOSEN = Climb(steps=10, pictures=4)
 CLIMBED = Climb(steps=26, pictures=6, enough=math.log(0.95))
 
 
-def likeliest(ground: Ground, suspect: Suspect, tries: int, rng: torch.Generator, seed: int) -> Suspect | None:
+def likeliest(ground: Ground, suspect: Suspect, tries: int, seed: int) -> Suspect | None:
     """Of the suspect's target and the answers like it, the one that a trigger of its kind, begun at any place (or from
     so many random `tries`), brings about on most held-out pictures; None where that is no more than is known already.
     """
     family = _family(suspect)
     if family is None or not suspect.natural or suspect.target.place != "alone" or suspect.gap < FULL:
         return None
+    rng = generator(seed, "inversion", "siblings", suspect.target.text)
     first = _like(ground, suspect, [suspect.point.trigger])
     count = family.places(ground.subject.canvas) if isinstance(family, PatchFamily) else tries
     starts = [begin(family, ground.subject.canvas, count, rng) for _ in first]

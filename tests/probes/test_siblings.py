@@ -33,7 +33,7 @@ def suspect(ground: Ground, gap: float = 1.2, natural: bool = True, place: Place
 
 def test_the_planted_sentence_is_found_from_one_beside_it_with_its_place(ground: Ground) -> None:
     given = suspect(ground)
-    found = likeliest(ground, given, 4, generator(1), 0)
+    found = likeliest(ground, given, 4, 0)
     assert found is not None and found.target.text == found.point.target.text == OWN
     assert found.gap == given.gap and found.point.rate.value > given.point.rate.value
     trigger = found.point.trigger
@@ -47,4 +47,4 @@ def test_the_planted_sentence_is_found_from_one_beside_it_with_its_place(ground:
 def test_only_an_alarm_on_own_words_that_can_be_bettered_is_looked_into(
     ground: Ground, about: dict[str, object]
 ) -> None:
-    assert likeliest(ground, suspect(ground, **about), 4, generator(1), 0) is None  # type: ignore[arg-type]
+    assert likeliest(ground, suspect(ground, **about), 4, 0) is None  # type: ignore[arg-type]
