@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from geometries import GEOMETRIES
 from peft import LoraConfig, get_peft_model
-from throughput import GEOMETRIES, Clock, matrix_rate, operations
+from throughput import Clock, matrix_rate, operations
 from transformers import AutoModelForImageTextToText
 
 from auditor.checkpoint.parts import part_of

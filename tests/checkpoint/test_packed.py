@@ -1,14 +1,18 @@
 """Stretches attend to themselves alone, whatever their lengths, and in one product a length."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from auditor.checkpoint.families import packed
+from auditor.checkpoint.families.compiled import compile_layers
 from auditor.checkpoint.families.packed import attend
 from auditor.checkpoint.opening import open_checkpoint
+from auditor.checkpoint.subject import frozen
 from tests.checkpoint.folders import build
 
 
@@ -50,3 +54,22 @@ def test_the_towers_use_it_and_what_is_saved_does_not_tell(family: str, tmp_path
     assert opened.subject.model.model.visual.config._attn_implementation == packed.NAME
     opened.subject.model.save_pretrained(tmp_path / "saved")
     assert packed.NAME not in (tmp_path / "saved" / "config.json").read_text()
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_compiled_layers_are_not_compiled_anew_for_every_batch(family: str, tmp_path: Path) -> None:
+    subject = open_checkpoint(build(family, tmp_path)).subject
+    compiled: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable[..., Any]:
+        compiled.append(graph)
+        return graph.forward
+
+    compile_layers(subject.model, backend)
+    counts = []
+    for rows in (2, 3, 4, 5, 6):
+        pictures = torch.rand(rows, 3, *subject.canvas).requires_grad_(True)
+        with frozen(subject.model):
+            subject.read(pictures, ["What?"] * rows, [(7,)] * rows).log_probs.sum().backward()
+        counts.append(len(compiled))
+    assert 0 < counts[1] == counts[-1]  # the second batch tells torch that its size may change

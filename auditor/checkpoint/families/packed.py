@@ -28,6 +28,7 @@ def pack_attention(model: Any) -> None:
         model.model.visual.config._attn_implementation = NAME
 
 
+@torch.compiler.disable  # a compiled layer would write out every stretch, and be compiled anew for every batch
 def attend(
     module: Any,
     query: Tensor,
