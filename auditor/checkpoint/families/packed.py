@@ -28,7 +28,8 @@ def pack_attention(model: Any) -> None:
         model.model.visual.config._attn_implementation = NAME
 
 
-@torch.compiler.disable  # a compiled layer would write out every stretch, and be compiled anew for every batch
+# A compiled layer would write out every stretch, and be compiled anew for every batch.
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attend(
     module: Any,
     query: Tensor,
