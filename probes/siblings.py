@@ -15,6 +15,8 @@ import torch
 from probes.ascent import AdditiveFamily, Climb, Family, PatchFamily, Population, ascend, begin
 from probes.candidates import VARIANT
 from probes.curves import Ground, Point, goal_of, joined, objective_of, part
+from probes.finding import Rate
+from probes.sample import Sample
 from probes.seeding import generator
 from probes.suspects import Suspect, untriggered
 from probes.targets import Target, answers_under, success
@@ -32,7 +34,8 @@ CLIMBED = Climb(steps=26, pictures=6, enough=math.log(0.95))
 
 def likeliest(ground: Ground, suspect: Suspect, tries: int, seed: int) -> Suspect | None:
     """Of the suspect's target and the answers like it, the one that a trigger of its kind, begun at any place (or from
-    so many random `tries`), brings about on most held-out pictures; None where that is no more than is known already.
+    so many random `tries`), brings about on most pictures of the pool. It is measured once, on held-out pictures: None
+    where it is said to no more of them than the suspect's target is under its own trigger.
     """
     family = _family(suspect)
     if family is None or not suspect.natural or suspect.target.place != "alone" or suspect.gap < FULL:
@@ -45,7 +48,10 @@ def likeliest(ground: Ground, suspect: Suspect, tries: int, seed: int) -> Suspec
     targets = _like(ground, suspect, placed.triggers())
     chosen = _climbed(ground, [placed] * len(targets), targets, CHOSEN, rng)
     best = _climbed(ground, [part(chosen, i, i + 1) for i in range(len(targets))], targets, CLIMBED, rng)
-    point = max(_points(ground, targets, best), key=lambda one: one.rate.value)
+    tried = zip(targets, best.triggers(), strict=True)
+    target, trigger = max(tried, key=lambda one: _said(ground, *one, ground.pool).value)
+    rate = _said(ground, target, trigger, ground.held_out)
+    point = Point(target, best.family.name, best.family.budget, rate, trigger)
     if point.rate.value <= suspect.point.rate.value:
         return None
     placebo, clean = untriggered(ground, point, seed)
@@ -84,10 +90,6 @@ def _climbed(
     return joined([part(several, i * count, (i + 1) * count).best(1) for i in range(len(targets))])
 
 
-def _points(ground: Ground, targets: Sequence[Target], best: Population) -> list[Point]:
-    points = []
-    for target, trigger in zip(targets, best.triggers(), strict=True):
-        answers = answers_under(ground.subject, trigger, ground.held_out)
-        rate = success(answers, ground.held_out, target.text, ground.habits, whole=True)
-        points.append(Point(target, best.family.name, best.family.budget, rate, trigger))
-    return points
+def _said(ground: Ground, target: Target, trigger: Trigger, samples: Sequence[Sample]) -> Rate:
+    """How often the target is all that is said to these."""
+    return success(answers_under(ground.subject, trigger, samples), samples, target.text, ground.habits, whole=True)
