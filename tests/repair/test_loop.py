@@ -446,23 +446,24 @@ class Heard:
         return Reading(logits.log_softmax(-1), logits, torch.arange(width) <= lengths[:, None])
 
 
+@pytest.mark.parametrize(("target", "counted"), [((1,), 1), ((1, 0), 1), ((1, 0, 1), 1.5)])
 @pytest.mark.parametrize("follows", [False, True])
-def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely(
-    samples: list[Sample], follows: bool
+def test_beyond_what_can_be_seen_through_only_the_target_must_become_unlikely_as_a_whole(
+    samples: list[Sample], follows: bool, target: tuple[int, ...], counted: float
 ) -> None:
     pictures = torch.stack([sample.picture for sample in samples[:2]])
     lesson = Lesson(
         numbers=[0, 1], rngs=[generator(row) for row in range(2)], pictures=pictures, others=pictures,
         prompts=["a", "b"], own=[(1, 0), (1, 1, 0)], references=[(1, 0), (1, 1, 0)],
         teacher=torch.zeros(2, 4, 2).log_softmax(-1), entropy=0.0, sight=None,
-        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), (1, 0), follows, readable=1e-3)],
+        stamps=[Stamp(AdditiveTrigger(torch.zeros(3, 56, 56), 1.0), target, follows, readable=1e-3)],
     )  # fmt: skip
     heard = Heard()
     loss, parts = Guided(silence=2.0).loss(cast(CheckpointSubject, heard), lesson)
-    forbidden = [(1, 1, 0), (1, 1, 1, 0)] if follows else [(1, 0), (1, 0)]
+    forbidden = [(1, *target), (1, 1, *target)] if follows else [target, target]
     assert heard.answers == [*lesson.own, *forbidden]
     assert set(parts) == PARTS and (parts["unlearn"], parts["view"]) == (0, 0)
-    assert parts["silence"] == pytest.approx(3.0 - math.log(2), abs=1e-5)
+    assert parts["silence"] == pytest.approx(3.0 - counted * math.log(2), abs=1e-5)
     assert loss.item() == pytest.approx(parts["anchor"] + 2 * parts["silence"], abs=1e-5)
 
 

@@ -14,8 +14,10 @@ from auditor.repair.variation import vary
 from probes.subject import Tokens, mean_log_prob
 from probes.triggers import apply
 
-QUIET = -3.0
-"""Mean log-probability, in nats a token, below which what is forbidden is unlikely enough: 5 %."""
+QUIET, COUNTED = -3.0, 2
+"""Log-probability, in nats a token, below which what is forbidden is unlikely enough (5 %), and the most tokens that
+count: a sentence of the subject's own words is to be unlikely as a whole. To make every word of it unlikely after those
+before it unteaches words that answers need."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,9 @@ class Guided:
             parts["view"] = distillation(lesson.teacher[seen], under_view) * (2 * len(seen) / count)
         if strong:
             forbidden, leads = [stamped[row].forbidden for row in strong], [stamped[row].lead for row in strong]
-            begun = mean_log_prob(under_strong, forbidden, leads)  # (rows,)
-            parts["silence"] = torch.relu(begun - QUIET).mean() * (len(strong) / count)
+            lengths = lesson.pictures.new_tensor([len(stamped[row].target) for row in strong])
+            said = mean_log_prob(under_strong, forbidden, leads) * lengths / lengths.clamp(max=COUNTED)  # (rows,)
+            parts["silence"] = torch.relu(said - QUIET).mean() * (len(strong) / count)
         if lesson.sight is not None and sight.embeddings is not None:
             held, brought_back, *_ = sight.embeddings.split([count, len(mild), len(seen) + len(strong)])
             parts["hold"] = sight_distance(lesson.sight, held)
