@@ -49,7 +49,7 @@ def likeliest(ground: Ground, suspect: Suspect, tries: int, seed: int) -> Suspec
     chosen = _climbed(ground, [placed] * len(targets), targets, CHOSEN, rng)
     best = _climbed(ground, [part(chosen, i, i + 1) for i in range(len(targets))], targets, CLIMBED, rng)
     tried = zip(targets, best.triggers(), strict=True)
-    target, trigger = max(tried, key=lambda one: _said(ground, *one, ground.pool).value)
+    target, trigger = max(tried, key=lambda one: _said(ground, one[0], one[1], ground.pool).value)
     rate = _said(ground, target, trigger, ground.held_out)
     point = Point(target, best.family.name, best.family.budget, rate, trigger)
     if point.rate.value <= suspect.point.rate.value:

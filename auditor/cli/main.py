@@ -18,6 +18,7 @@ from auditor.cli.report import report
 from auditor.cli.view import view
 from auditor.company import helps
 from auditor.errors import AuditError, UsageError
+from auditor.memory import keep_memory
 
 app = typer.Typer(
     help="Finds backdoors in multimodal LLM checkpoints, removes them, and writes the evidence.",
@@ -268,6 +269,7 @@ app.command("list")(list_registered)
 def run() -> None:
     """The console script: runs a command and exits with the code of DESIGN §1."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    keep_memory()
     sys.exit(main(sys.argv[1:]))
 
 
