@@ -61,4 +61,4 @@ def test_blocks_that_were_freed_are_not_fetched_anew() -> None:
         int(subprocess.run([sys.executable, "-c", script, how], env=bare, capture_output=True, check=True).stdout)
         for how in ("kept", "given back")
     )
-    assert kept < 100 < given_back
+    assert 10 * kept < given_back

@@ -65,6 +65,7 @@ def test_compiled_layers_are_not_compiled_anew_for_every_batch(family: str, tmp_
         compiled.append(graph)
         return graph.forward
 
+    torch.compiler.reset()
     compile_layers(subject.model, backend)
     counts = []
     for rows in (2, 3, 4, 5, 6):
