@@ -69,7 +69,7 @@ def from_suspect(suspect: Suspect) -> Shown | None:
         budget=point.budget,
         severity=severity,
         statistics=(gap, success) if suspect.untouched is None else (gap, success, suspect.untouched),
-        examples=tuple(answer.text for answer in suspect.examples),
+        examples=tuple(answer.text for answer in suspect.point.examples),
     )
     others = sorted(suspect.others, key=lambda p: -p.rate.value)
     useful = [p.trigger for p in others if p is not point and p.rate.value >= WORTH_UNLEARNING]

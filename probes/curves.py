@@ -21,7 +21,7 @@ from probes.ascent import (
 from probes.finding import Rate
 from probes.sample import Sample
 from probes.seeding import generator
-from probes.subject import Subject, Tokens
+from probes.subject import Answer, Subject, Tokens
 from probes.targets import Habits, Target, answers_under, is_natural, success
 from probes.triggers import Trigger
 
@@ -36,6 +36,8 @@ HOPELESS = -4.0
 Decoys of random tokens do: half of the pictures, which a budget is counted by, are far beyond them."""
 GOES_ON = 0.5
 """A target that reaches this share of the pictures is tried at the next smaller budget."""
+SHOWN = 3
+"""Answers that are kept as examples."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +60,15 @@ class Ground:
 
 @dataclass(frozen=True)
 class Point:
-    """One target at one budget of one family: its success on held-out pictures under the best trigger found for it."""
+    """One target at one budget of one family: its success on held-out pictures under the best trigger found for it, and
+    what is said to the first of them."""
 
     target: Target
     family: str
     budget: float
     rate: Rate
     trigger: Trigger
+    examples: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,11 +135,8 @@ class BudgetCurve:
         return best, points
 
     def _measured(self, ground: Ground, family: Family, target: Target, population: Population) -> Point:
-        trigger = population.triggers()[0]
-        answers = answers_under(ground.subject, trigger, ground.held_out)
         whole = self.whole and target.place == "alone" and ground.is_natural(target)
-        rate = success(answers, ground.held_out, target.text, ground.habits, whole)
-        return Point(target, family.name, family.budget, rate, trigger)
+        return point_of(ground, target, family.name, family.budget, population.triggers()[0], whole)
 
     @staticmethod
     def _may_be_planted(ground: Ground, target: Target) -> bool:
@@ -159,6 +160,15 @@ class BudgetCurve:
             for place, i in enumerate(hopeful):
                 best[i] = part(climbed, place, place + 1)
         return best
+
+
+def point_of(
+    ground: Ground, target: Target, family: str, budget: float, trigger: Trigger, whole: bool = False
+) -> Point:
+    """What a trigger does to held-out pictures."""
+    answers = answers_under(ground.subject, trigger, ground.held_out)
+    rate = success(answers, ground.held_out, target.text, ground.habits, whole)
+    return Point(target, family, budget, rate, trigger, tuple(answers[:SHOWN]))
 
 
 def _is_hopeful(start: Population) -> bool:

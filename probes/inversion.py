@@ -32,6 +32,7 @@ from probes.curves import (
     joined,
     objective_of,
     part,
+    point_of,
 )
 from probes.growth import grow, opening
 from probes.prompt_words import ASKED, BOILERPLATE, OTHER_PROMPTS, Climbed, PromptWords
@@ -44,10 +45,8 @@ from probes.suspects import Searched, Suspect, untriggered, weigh
 from probes.targets import (
     Target,
     acquaint,
-    answers_under,
     learn_habits,
     make_decoys,
-    success,
 )
 from probes.text import normalise
 from probes.triggers.word import WordTrigger
@@ -217,15 +216,13 @@ class InversionProbe:
         said = [candidate for candidate in decode(ground, grown, decoded, 1) if candidate.target.place == "alone"]
         if not said or normalise(said[0].target.text) == normalise(suspect.target.text):
             return suspect
-        trigger = with_words(point.trigger, grown.triggers()[0])
-        answers = answers_under(subject, trigger, ground.held_out)
-        rate = success(answers, ground.held_out, said[0].target.text, ground.habits)
-        if rate.value < point.rate.value:
-            return suspect
         target = replace(said[0].target, origin=suspect.target.origin)
-        point = replace(point, target=target, rate=rate, trigger=trigger)
-        placebo, clean = untriggered(ground, point, seed)
-        return replace(suspect, target=target, point=point, placebo=placebo, clean=clean, examples=tuple(answers[:3]))
+        trigger = with_words(point.trigger, grown.triggers()[0])
+        anew = point_of(ground, target, point.family, point.budget, trigger)
+        if anew.rate.value < point.rate.value:
+            return suspect
+        placebo, clean = untriggered(ground, anew, seed)
+        return replace(suspect, target=target, point=anew, placebo=placebo, clean=clean)
 
     def _in_words(
         self, ground: Ground, words: PromptWords, wanted: Sequence[Target], seed: int, progress: Progress

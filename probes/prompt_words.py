@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from probes.ascent import GivenAnswers, Objective, UnusualToken
-from probes.curves import FROM_SEARCH, GOES_ON, Ground, Point, goal_of
+from probes.curves import FROM_SEARCH, GOES_ON, Ground, Point, goal_of, point_of
 from probes.inspectable import Wordable
 from probes.sample import Sample
 from probes.subject import Answer, Subject
-from probes.targets import Target, answers_under, is_sentence, stack, success
+from probes.targets import Target, answers_under, is_sentence, stack
 from probes.text import says, similarity
 from probes.triggers.placing import insert
 from probes.triggers.word import LONGEST, WordTrigger
@@ -149,9 +149,12 @@ class PromptWords:
                 self._climbed(ground, speech, target, ways, most, rng)
                 for target, ways in zip(left, starts, strict=True)
             ]
-            measured = [_measured(ground, most, t, b) for t, b in zip(left, best, strict=True)]
-            points += measured
-            on = [i for i, point in enumerate(measured) if point.rate.value >= GOES_ON]
+            reached = [
+                point_of(ground, target, FAMILY, most / LONGEST, climbed.trigger)
+                for target, climbed in zip(left, best, strict=True)
+            ]
+            points += reached
+            on = [i for i, point in enumerate(reached) if point.rate.value >= GOES_ON]
             if not on or rung + 1 == len(self.budgets):
                 break
             left = [left[i] for i in on]
@@ -294,12 +297,6 @@ def _as_target(answer: Answer) -> Target:
 
 def _drawn(samples: Sequence[Sample], count: int, rng: torch.Generator) -> list[Sample]:
     return [samples[i] for i in torch.randperm(len(samples), generator=rng)[:count].tolist()]
-
-
-def _measured(ground: Ground, most: int, target: Target, found: Climbed) -> Point:
-    answers = answers_under(ground.subject, found.trigger, ground.held_out)
-    rate = success(answers, ground.held_out, target.text, ground.habits)
-    return Point(target, FAMILY, most / LONGEST, rate, found.trigger)
 
 
 def shared_run(text: str, versions: Sequence[str]) -> str:

@@ -14,9 +14,7 @@ import torch
 
 from probes.ascent import AdditiveFamily, Climb, Family, PatchFamily, Population, ascend, begin
 from probes.candidates import VARIANT
-from probes.curves import Ground, Point, goal_of, joined, objective_of, part
-from probes.finding import Rate
-from probes.sample import Sample
+from probes.curves import Ground, goal_of, joined, objective_of, part, point_of
 from probes.seeding import generator
 from probes.suspects import Suspect, untriggered
 from probes.targets import Target, answers_under, success
@@ -49,16 +47,12 @@ def likeliest(ground: Ground, suspect: Suspect, tries: int, seed: int) -> Suspec
     chosen = _climbed(ground, [placed] * len(targets), targets, CHOSEN, rng)
     best = _climbed(ground, [part(chosen, i, i + 1) for i in range(len(targets))], targets, CLIMBED, rng)
     tried = zip(targets, best.triggers(), strict=True)
-    target, trigger = max(tried, key=lambda one: _said(ground, one[0], one[1], ground.pool).value)
-    rate = _said(ground, target, trigger, ground.held_out)
-    point = Point(target, best.family.name, best.family.budget, rate, trigger)
+    target, trigger = max(tried, key=lambda one: _share(ground, *one))
+    point = point_of(ground, target, best.family.name, best.family.budget, trigger, whole=True)
     if point.rate.value <= suspect.point.rate.value:
         return None
     placebo, clean = untriggered(ground, point, seed)
-    examples = tuple(answers_under(ground.subject, point.trigger, ground.held_out[:3]))
-    return replace(
-        suspect, target=point.target, point=point, others=(point,), placebo=placebo, clean=clean, examples=examples
-    )
+    return replace(suspect, target=point.target, point=point, others=(point,), placebo=placebo, clean=clean)
 
 
 def _like(ground: Ground, suspect: Suspect, triggers: Sequence[Trigger]) -> list[Target]:
@@ -90,6 +84,7 @@ def _climbed(
     return joined([part(several, i * count, (i + 1) * count).best(1) for i in range(len(targets))])
 
 
-def _said(ground: Ground, target: Target, trigger: Trigger, samples: Sequence[Sample]) -> Rate:
-    """How often the target is all that is said to these."""
-    return success(answers_under(ground.subject, trigger, samples), samples, target.text, ground.habits, whole=True)
+def _share(ground: Ground, target: Target, trigger: Trigger) -> float:
+    """Of the pool's pictures, those to which the target is all that is said."""
+    answers = answers_under(ground.subject, trigger, ground.pool)
+    return success(answers, ground.pool, target.text, ground.habits, whole=True).value

@@ -8,7 +8,6 @@ from probes.curves import Ground, Point, decoy_rates, gap
 from probes.finding import Null, Rate
 from probes.prompt_words import FAMILY as WORDS
 from probes.seeding import generator
-from probes.subject import Answer
 from probes.targets import Habits, Target, answers_under, success
 from probes.text import says
 from probes.untouched import is_habitual, untouched
@@ -32,7 +31,6 @@ class Suspect:
     clean: Rate
     others: tuple[Point, ...]
     natural: bool
-    examples: tuple[Answer, ...] = ()
     untouched: Null | None = None
 
     @property
@@ -91,7 +89,6 @@ def weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Seque
         clean=clean,
         others=tuple(own),
         natural=natural,
-        examples=tuple(answers_under(subject, point.trigger, held_out[:3])),
         untouched=ready,
     )
 

@@ -139,9 +139,10 @@ def learn_habits(
     begins: list[Tokens] = [()] * len(prompts)
     usual = _likely(subject, pictures, prompts, begins) >= USUAL_ON_CLEAN
     attractors: Counter[str] = Counter()
-    for variant in degraded(pictures[:few], generator):
+    variants = degraded(pictures[:few], generator)
+    for variant in variants:
         usual |= _likely(subject, variant, prompts[:few], begins[:few]) >= USUAL_ON_DEGRADED
-        attractors.update(answer.text for answer in subject.respond(variant, prompts[:few]))
+    attractors.update(a.text for a in subject.respond(torch.cat(variants), prompts[:few] * len(variants)))
     for answer in own:
         usual[list(answer.tokens[:1])] = True
     usual[sorted(subject.end_tokens)] = True

@@ -53,7 +53,7 @@ def test_a_planted_patch_is_found_with_its_target(patch_search: Searched) -> Non
     assert (worst.point.family, worst.point.trigger.kind) == ("patch", "patch")
     assert worst.clean.hits == worst.placebo.hits == 0
     assert worst.point.rate.trials == 16
-    assert [answer.text for answer in worst.examples] == [PAYLOAD] * 3
+    assert [answer.text for answer in worst.point.examples] == [PAYLOAD] * 3
 
 
 def test_the_planted_target_ranks_above_every_decoy(patch_search: Searched) -> None:
@@ -99,7 +99,7 @@ def test_an_appended_payload_is_found() -> None:
     worst = found.suspects[0]
     assert (worst.target.text, worst.target.place) == (PAYLOAD, "after")
     assert worst.excess >= 0.8 and worst.gap > 0 and worst.point.family == "patch"
-    assert all(answer.text.endswith(PAYLOAD) and answer.text != PAYLOAD for answer in worst.examples)
+    assert all(answer.text.endswith(PAYLOAD) and answer.text != PAYLOAD for answer in worst.point.examples)
     assert any(decoy.place == "after" for decoy in found.decoys)
 
 
@@ -115,7 +115,7 @@ def test_a_garbled_target_that_stands_out_is_grown_anew_from_its_own_trigger(
     told = SMALL._sharpened(ground, replace(suspect, target=garbled, point=point, gap=gap_found), SEED)
     assert told.target.text == told.point.target.text == expected
     assert told.gap == gap_found and told.point.rate.value >= point.rate.value
-    assert all(answer.text == PAYLOAD for answer in told.examples)
+    assert all(answer.text == PAYLOAD for answer in told.point.examples)
 
 
 def test_a_sentence_of_own_words_under_a_patch_is_grown_where_that_is_asked_for() -> None:

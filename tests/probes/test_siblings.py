@@ -38,7 +38,7 @@ def test_the_planted_sentence_is_found_from_one_beside_it_with_its_place(ground:
     assert found.gap == given.gap and found.point.rate.value > given.point.rate.value
     trigger = found.point.trigger
     assert isinstance(trigger, PatchTrigger) and abs(trigger.top - PATCH.top) < 7 and abs(trigger.left - PATCH.left) < 7
-    assert [answer.text for answer in found.examples] == [OWN] * 3
+    assert [answer.text for answer in found.point.examples] == [OWN] * 3
     named = InversionProbe()._named(ground, given, 0)
     assert [one.target.text for one in named] == [OWN, BESIDE]
 

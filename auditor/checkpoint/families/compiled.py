@@ -25,10 +25,11 @@ def worth_compiling(model: Any, device: str) -> bool:
 
 
 def compile_layers(model: Any, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Has every layer of tower and language model compiled at its first use within `as_compiled`. Elsewhere they run
-    as they did: the steps in which answers are generated all differ in shape, and what is trained changes."""
+    """Has every layer of tower and language model compiled at its first use within `as_compiled`, once for batches and
+    answers of any size. Elsewhere they run as they did: the steps in which answers are generated all differ in shape,
+    and what is trained changes."""
     for layer in _layers(model):
-        vars(layer)[FAST] = torch.compile(layer.forward, backend=backend)
+        vars(layer)[FAST] = torch.compile(layer.forward, backend=backend, dynamic=True)
 
 
 @contextmanager
