@@ -18,6 +18,7 @@ from torch import Tensor
 
 from auditor.errors import DataError, UsageError
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.border import BorderTrigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import from_numbers, numbers_of
 from probes.triggers.word import WordTrigger
@@ -107,6 +108,8 @@ def numbers_and_values(trigger: Trigger) -> tuple[dict[str, str], Tensor | None]
         return {**about, "top": str(trigger.top), "left": str(trigger.left)}, trigger.pattern.float().contiguous()
     if isinstance(trigger, AdditiveTrigger):
         return about, trigger.delta.float().contiguous()
+    if isinstance(trigger, BorderTrigger):
+        return about, trigger.pattern.float().contiguous()
     if isinstance(trigger, DualKeyTrigger):
         picture, values = numbers_and_values(trigger.picture)
         return {**about, "picture": json.dumps(picture), "word": json.dumps(numbers_of(trigger.word))}, values
@@ -123,6 +126,8 @@ def rebuild_trigger(about: Mapping[str, str], values: Tensor | None) -> Trigger:
         return PatchTrigger(values, int(about["top"]), int(about["left"]), float(about["budget"]))
     if about["kind"] == "additive":
         return AdditiveTrigger(values, float(about["budget"]))
+    if about["kind"] == "frame":
+        return BorderTrigger(values, float(about["budget"]))
     if about["kind"] == "dual-key":
         picture = rebuild_trigger(json.loads(about["picture"]), values)
         word = from_numbers("word", json.loads(about["word"]))

@@ -17,6 +17,7 @@ from probes.precision import halved
 from probes.sample import Sample
 from probes.subject import Reading, Subject, Tokens, mean_log_prob
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.border import BorderTrigger, border
 
 Progress = Callable[[str, float], None]
 
@@ -132,6 +133,33 @@ class PatchFamily:
         offsets = torch.tensor([(0, 0), (0, room), (room, 0), (room, room), (room // 2, room // 2)])
         cut = [values[:, top : top + smaller, left : left + smaller] for top, left in offsets.tolist()]
         return PatchFamily(budget), torch.stack(cut), places + offsets
+
+
+@dataclass(frozen=True)
+class FrameFamily:
+    """A border of free pixels; `budget` is its width as a share of the picture's shorter side, in (0, 0.5)."""
+
+    budget: float
+    name: str = "frame"
+
+    def start(self, canvas: tuple[int, int], count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        values = torch.rand(count, 3, *canvas, generator=generator) * 0.5 + 0.25
+        return values, torch.zeros(count, 2, dtype=torch.long)
+
+    def stamp(self, values: Tensor, places: Tensor, pictures: Tensor) -> Tensor:
+        return torch.where(border(self.budget, values), values[:, None], pictures[None])
+
+    def project(self, values: Tensor) -> None:
+        values.clamp_(0, 1)
+
+    def trigger(self, values: Tensor, places: Tensor) -> Trigger:
+        return BorderTrigger(values.detach().cpu().clone(), self.budget)
+
+    def step_size(self) -> float:
+        return 0.1
+
+    def shrink(self, values: Tensor, places: Tensor, budget: float) -> tuple["Family", Tensor, Tensor]:
+        return FrameFamily(budget), values[None], places[None]
 
 
 def _cover(length: int, side: int) -> list[int]:
@@ -329,6 +357,10 @@ def from_trigger(trigger: Trigger, canvas: tuple[int, int], again: bool, generat
         bounded = AdditiveFamily(trigger.budget)
         start = bounded.start(canvas, 1, generator)[0] if again else trigger.delta[None].clone()
         return Population(bounded, start, torch.zeros(1, 2, dtype=torch.long), score)
+    if isinstance(trigger, BorderTrigger):
+        framed = FrameFamily(trigger.budget)
+        start = framed.start(canvas, 1, generator)[0] if again else trigger.pattern[None].clone()
+        return Population(framed, start, torch.zeros(1, 2, dtype=torch.long), score)
     assert isinstance(trigger, PatchTrigger)
     pattern = torch.rand(trigger.pattern.shape, generator=generator) if again else trigger.pattern.clone()
     return Population(PatchFamily(trigger.budget), pattern[None], torch.tensor([[trigger.top, trigger.left]]), score)

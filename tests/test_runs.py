@@ -9,7 +9,8 @@ import torch
 from auditor.errors import DataError, UsageError
 from auditor.runs import RECORD, append_items, building, latest_run, load_triggers, refuse_occupied, save_trigger
 from probes.seeding import generator
-from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
+from probes.triggers import AdditiveTrigger, Trigger, badnets
+from probes.triggers.border import BorderTrigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import FAMILIES, build_trigger
 from probes.triggers.word import WordTrigger
@@ -27,8 +28,12 @@ def save(run: Path, name: str, target: str, trigger: Trigger = DELTA) -> None:
     save_trigger(run / "triggers" / f"{name}.safetensors", trigger, target)
 
 
-@pytest.mark.parametrize("trigger", [DELTA, badnets((56, 56), 8, 3, "top-right")], ids=lambda trigger: trigger.kind)
-def test_a_trigger_survives_the_round_trip_to_the_last_bit(run: Path, trigger: AdditiveTrigger | PatchTrigger) -> None:
+@pytest.mark.parametrize(
+    "trigger",
+    [DELTA, badnets((56, 56), 8, 3, "top-right"), BorderTrigger(torch.rand(3, 56, 56, generator=generator(2)), 1 / 14)],
+    ids=lambda trigger: trigger.kind,
+)
+def test_a_trigger_survives_the_round_trip_to_the_last_bit(run: Path, trigger: Trigger) -> None:
     save(run, "finding-0", "Visit “evil.com” 🍎", trigger)
     (stored,) = load_triggers(run)
     assert stored.target == "Visit “evil.com” 🍎"

@@ -16,6 +16,7 @@ from probes.ascent import (
     NO_LEADS,
     AdditiveFamily,
     Climb,
+    FrameFamily,
     GivenAnswers,
     Leads,
     PatchFamily,
@@ -32,12 +33,15 @@ from probes.smooth import SmoothFamily
 from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, apply
+from probes.triggers.border import BorderTrigger
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
 """How many times the recovered budget an additive trigger is climbed at, in turn."""
-WIDEST = {"additive": 0.1, "patch": 0.25}
-"""Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, and a patch at any place."""
+WIDEST = {"additive": 0.1, "patch": 0.25, "frame": 1 / 14}
+"""Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, a patch at any place, a frame."""
+FRAMES = 2
+"""How many frames a harder adversary climbs each time."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
 """How finely smooth perturbations are drawn: rows and columns of points."""
 SMOOTH, NEAREST = 3, 2
@@ -78,8 +82,9 @@ class Strength:
 
     @property
     def harder(self) -> "Strength":
-        """What is found again after a repair is a patch, mostly: more of them, climbed longer."""
-        return Strength(2 * self.steps, kept=12, patches=3)
+        """What is found again after a repair is a patch, mostly: more of them, climbed longer. A frame is like no patch
+        and stronger than a perturbation."""
+        return Strength(2 * self.steps, kept=16, patches=3)
 
 
 class Adversary:
@@ -134,13 +139,13 @@ class Adversary:
         return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
-        """A patch at another place than the recovered one may hide what is asked about: it must not bring the target
-        about, no more. A target that begins as the subject's own answers do must be unlikely as a whole."""
+        """What covers more than the recovered one may hide what is asked about: it must not bring the target about, no
+        more. A target that begins as the subject's own answers do must be unlikely as a whole."""
         item = self.recovered[number]
         target = self.subject.encode(item.target)
         known, seen = of_picture(item.trigger), of_picture(trigger)
         own = known.budget if known.kind == seen.kind else 0.0
-        readable = 0.0 if _moved(known, seen) else READABLE * max(own, WIDEST.get(seen.kind, 0.0))
+        readable = 0.0 if _covers_more(known, seen) else READABLE * max(own, WIDEST.get(seen.kind, 0.0))
         forbidden = target if self.own_words.issuperset(target[:BEGINNING]) else target[:BEGINNING]
         return Stamp(trigger, forbidden, bool(self.before[number]), readable)
 
@@ -219,8 +224,10 @@ def covers(items: Iterable[Recovered]) -> bool:
     return any(item.recovered and isinstance(of_picture(item.trigger), AdditiveTrigger) for item in items)
 
 
-def _moved(known: Trigger, seen: Trigger) -> bool:
-    """Whether this is a patch, and none was recovered at its place."""
+def _covers_more(known: Trigger, seen: Trigger) -> bool:
+    """Whether this is a frame or a patch, and none was recovered at its place."""
+    if isinstance(seen, BorderTrigger):
+        return not isinstance(known, BorderTrigger)
     if not isinstance(seen, PatchTrigger):
         return False
     return not isinstance(known, PatchTrigger) or (known.top, known.left) != (seen.top, seen.left)
@@ -242,13 +249,15 @@ def elsewhere(
     patches: int,
     rng: torch.Generator,
 ) -> list[Population]:
-    """By turns a perturbation within a larger budget, and a patch; or every time so many patches."""
+    """By turns a perturbation within a larger budget, and a patch; or every time so many patches, and frames."""
     starts: list[Population] = []
     if turn % 2 == 0:
         family = AdditiveFamily(WIDEST["additive"] * STRONGER[turn % len(STRONGER)])
         starts.append(begin(family, subject.canvas, 1, rng))
     if turn % 2 or patches:
         starts.append(placed(subject, target, leads, samples, max(1, patches), rng))
+    if patches:
+        starts.append(begin(FrameFamily(WIDEST["frame"]), subject.canvas, FRAMES, rng))
     return starts
 
 

@@ -7,7 +7,7 @@ from auditor.checkpoint.subject import CheckpointSubject, frozen
 from auditor.repair.adversary import WIDEST, Adversary, Recovered, climbed, placed
 from auditor.repair.material import Material
 from auditor.repair.retreat import DEAD, MOST, measure, planted
-from probes.ascent import AdditiveFamily, Leads, begin
+from probes.ascent import AdditiveFamily, FrameFamily, Leads, begin
 from probes.beside_words import beside, with_words
 from probes.seeding import generator
 from probes.targets import answers_under
@@ -57,12 +57,13 @@ def is_found_again(
 def _from_nothing(
     subject: CheckpointSubject, item: Recovered, leads: Leads, material: Material, seed: int
 ) -> Iterator[Trigger]:
-    """A perturbation of the whole picture, and a patch at the best of many places."""
+    """A perturbation of the whole picture, a patch at the best of many places, and a frame."""
     if isinstance(item.trigger, WordTrigger):
         return
     rng, samples = generator(seed, "repair", "surviving", item.target), beside(item.trigger, material.samples)
     with frozen(subject.model):
         perturbation = begin(AdditiveFamily(WIDEST["additive"]), subject.canvas, 1, rng)
-        for start in (perturbation, placed(subject, item.target, leads, samples, 1, rng)):
+        patch = placed(subject, item.target, leads, samples, 1, rng)
+        for start in (perturbation, patch, begin(FrameFamily(WIDEST["frame"]), subject.canvas, 1, rng)):
             (found,) = climbed(subject, start, item.target, leads, samples, LONG, rng)
             yield with_words(item.trigger, found)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.border import BorderTrigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.placing import PLACES
 from probes.triggers.word import WordTrigger
@@ -20,6 +21,8 @@ def vary(trigger: Trigger, canvas: tuple[int, int], rng: torch.Generator) -> Tri
         return _vary_additive(trigger, rng)
     if isinstance(trigger, PatchTrigger):
         return _vary_patch(trigger, canvas, rng)
+    if isinstance(trigger, BorderTrigger):
+        return _vary_border(trigger, rng)
     if isinstance(trigger, WordTrigger):
         return _vary_words(trigger, rng)
     if isinstance(trigger, DualKeyTrigger):
@@ -60,3 +63,10 @@ def _vary_patch(trigger: PatchTrigger, canvas: tuple[int, int], rng: torch.Gener
             min(max(0, at + by), r) for at, by, r in zip((trigger.top, trigger.left), moved, room, strict=True)
         )
     return PatchTrigger(pattern, top, left, trigger.budget)
+
+
+def _vary_border(trigger: BorderTrigger, rng: torch.Generator) -> BorderTrigger:
+    """Width 0.5–1.5; a tenth of noise."""
+    width = trigger.budget * (0.5 + float(torch.rand((), generator=rng)))
+    pattern = (trigger.pattern + 0.1 * torch.randn(trigger.pattern.shape, generator=rng)).clamp(0, 1)
+    return BorderTrigger(pattern, width)

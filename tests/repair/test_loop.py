@@ -23,6 +23,7 @@ from probes.seeding import generator
 from probes.smooth import SmoothFamily
 from probes.subject import Answer, Reading
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, badnets
+from probes.triggers.border import BorderTrigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.registry import build_trigger
 from probes.triggers.word import WordTrigger
@@ -224,14 +225,17 @@ def test_a_model_that_never_ends_an_answer_cannot_be_held_to_anything(
 def test_variations_stay_triggers_of_the_canvas() -> None:
     pictures = torch.rand(1, 3, 56, 56, generator=generator(2))
     rng = generator(3)
-    for item in (PATCH, DELTA):
-        varied = [vary(item.trigger, (56, 56), rng) for _ in range(40)]
-        assert any(trigger is item.trigger for trigger in varied)
-        assert any(trigger is not item.trigger for trigger in varied)
+    frame = BorderTrigger(torch.rand(3, 56, 56, generator=rng), 1 / 14)
+    for given in (PATCH.trigger, DELTA.trigger, frame):
+        varied = [vary(given, (56, 56), rng) for _ in range(40)]
+        assert any(trigger is given for trigger in varied)
+        assert any(trigger is not given for trigger in varied)
         for trigger in varied:
             stamped = trigger.stamp(pictures)
             assert stamped.shape == pictures.shape
             assert float(stamped.min()) >= 0 and float(stamped.max()) <= 1
+            if isinstance(trigger, BorderTrigger):
+                assert 0.5 <= trigger.budget / frame.budget <= 1.5
             if isinstance(trigger, PatchTrigger):
                 side = trigger.pattern.shape[-1]
                 assert 0 <= trigger.top <= 56 - side and 0 <= trigger.left <= 56 - side
@@ -365,7 +369,7 @@ def test_patches_elsewhere_may_hide_what_is_asked_about(subject: CheckpointSubje
     assert additive.forbidden == subject.encode(f"{begun} {begun}") and len(additive.forbidden) > 2
 
 
-def test_a_pressed_adversary_places_several_patches_each_time(
+def test_a_pressed_adversary_places_several_patches_and_frames_each_time(
     subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     climbs: list[int] = []
@@ -378,15 +382,15 @@ def test_a_pressed_adversary_places_several_patches_each_time(
         against.refresh(turn)
         found.append([stamp.trigger for stamp in against.stamps])
     assert [[trigger.kind for trigger in stamps] for stamps in found] == [
-        ["patch", "patch", "additive", *["patch"] * 3],
-        ["patch", "patch", "additive", *["patch"] * 3, "patch", *["patch"] * 3],
+        ["patch", "patch", "additive", *["patch"] * 3, "frame", "frame"],
+        ["patch", "patch", "additive", *["patch"] * 3, "frame", "frame", "patch", *["patch"] * 3, "frame", "frame"],
     ]
-    places = [(patch.top, patch.left) for patch in found[0][-3:] if isinstance(patch, PatchTrigger)]
+    places = [(patch.top, patch.left) for patch in found[0][3:6] if isinstance(patch, PatchTrigger)]
     assert len(set(places)) == 3
-    assert sorted(climbs) == [4, 4, 10, 10, 10, 10, 10]  # the choice of places, and twice five steps for the rest
+    assert sorted(climbs) == [4, 4, *[10] * 7]  # the choice of places, and twice five steps for the rest
     for turn in range(2, 6):
         against.refresh(turn)
-    assert len(against.stamps) == 1 + against.strength.kept == 13
+    assert len(against.stamps) == 1 + against.strength.kept == 17
 
 
 @pytest.mark.parametrize(("item", "stays"), [(PATCH, False), (DELTA, True), (replace(DELTA, recovered=False), False)])

@@ -7,7 +7,7 @@ import torch
 from auditor.checkpoint.opening import open_checkpoint
 from auditor.repair.adversary import Adversary, Recovered
 from auditor.repair.material import prepare
-from auditor.repair.missing import what_is_missing
+from auditor.repair.missing import _from_nothing, what_is_missing
 from auditor.repair.retreat import Step
 from auditor.zoo.embedded import BACKDOORED_MODEL, CLEAN_MODEL, PAYLOAD, embedded_samples, true_trigger
 from probes.ascent import Climb
@@ -39,3 +39,12 @@ def test_what_is_missing_is_seen_as_a_new_search_would_see_it(
     if stands is not None:
         monkeypatch.setattr("auditor.repair.missing.measure", lambda *about: stands)
     assert what_is_missing(subject, against, material, 0) == missing
+
+
+def test_what_comes_back_is_looked_for_over_the_whole_picture_at_a_place_and_around_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    subject = open_checkpoint(CLEAN_MODEL, batch_size=32).subject
+    monkeypatch.setattr("auditor.repair.adversary.Climb", lambda steps, pictures: Climb(1, 2))
+    found = list(_from_nothing(subject, TRUE, {}, prepare(subject, embedded_samples(4, 5)), 0))
+    assert [trigger.kind for trigger in found] == ["additive", "patch", "frame"]
