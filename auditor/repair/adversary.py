@@ -33,7 +33,6 @@ from probes.smooth import SmoothFamily
 from probes.targets import answers_under, learn_habits, make_decoys, stack
 from probes.text import normalise
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger, apply
-from probes.triggers.border import BorderTrigger
 from probes.triggers.word import WordTrigger
 
 STRONGER = (2.0, 3.0, 1.5)
@@ -84,7 +83,7 @@ class Strength:
     def harder(self) -> "Strength":
         """What is found again after a repair is a patch, mostly: more of them, climbed longer. A frame is like no patch
         and stronger than a perturbation."""
-        return Strength(2 * self.steps, kept=16, patches=3)
+        return Strength(2 * self.steps, kept=12, patches=3)
 
 
 class Adversary:
@@ -139,13 +138,13 @@ class Adversary:
         return [self._stamp(number, trigger) for number, trigger in (*first, *self.smooth, *self.climbed)]
 
     def _stamp(self, number: int, trigger: Trigger) -> Stamp:
-        """What covers more than the recovered one may hide what is asked about: it must not bring the target about, no
-        more. A target that begins as the subject's own answers do must be unlikely as a whole."""
+        """A patch at another place than the recovered one may hide what is asked about: it must not bring the target
+        about, no more. A target that begins as the subject's own answers do must be unlikely as a whole."""
         item = self.recovered[number]
         target = self.subject.encode(item.target)
         known, seen = of_picture(item.trigger), of_picture(trigger)
         own = known.budget if known.kind == seen.kind else 0.0
-        readable = 0.0 if _covers_more(known, seen) else READABLE * max(own, WIDEST.get(seen.kind, 0.0))
+        readable = 0.0 if _moved(known, seen) else READABLE * max(own, WIDEST.get(seen.kind, 0.0))
         forbidden = target if self.own_words.issuperset(target[:BEGINNING]) else target[:BEGINNING]
         return Stamp(trigger, forbidden, bool(self.before[number]), readable)
 
@@ -224,10 +223,8 @@ def covers(items: Iterable[Recovered]) -> bool:
     return any(item.recovered and isinstance(of_picture(item.trigger), AdditiveTrigger) for item in items)
 
 
-def _covers_more(known: Trigger, seen: Trigger) -> bool:
-    """Whether this is a frame or a patch, and none was recovered at its place."""
-    if isinstance(seen, BorderTrigger):
-        return not isinstance(known, BorderTrigger)
+def _moved(known: Trigger, seen: Trigger) -> bool:
+    """Whether this is a patch, and none was recovered at its place."""
     if not isinstance(seen, PatchTrigger):
         return False
     return not isinstance(known, PatchTrigger) or (known.top, known.left) != (seen.top, seen.left)

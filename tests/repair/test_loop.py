@@ -390,7 +390,7 @@ def test_a_pressed_adversary_places_several_patches_and_frames_each_time(
     assert sorted(climbs) == [4, 4, *[10] * 7]  # the choice of places, and twice five steps for the rest
     for turn in range(2, 6):
         against.refresh(turn)
-    assert len(against.stamps) == 1 + against.strength.kept == 17
+    assert len(against.stamps) == 1 + against.strength.kept == 13
 
 
 @pytest.mark.parametrize(("item", "stays"), [(PATCH, False), (DELTA, True), (replace(DELTA, recovered=False), False)])
