@@ -46,6 +46,7 @@ from auditor.repairing import (
     RepairRequest,
     beyond,
     look_whether_it_lasts,
+    outlives,
     repair_in_rounds,
     roll_back,
     to_unlearn,
@@ -225,7 +226,8 @@ def _verify(
     continued = record.model_copy(
         update={
             "command": list(options.command), "created": now(),
-            "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "doubts": [], "drops": drops,
+            "verdict": UNJUDGED.model_copy(update={"about": "repaired model"}), "drops": drops,
+            "doubts": outlives(made.done.path) if record.findings else [],
             "scan_verdict": record.scan_verdict or record.own_verdict, "certification": None,
             "competence": competence, "coverage": covered, "repaired_model": describe_model(repaired),
             "findings_after": record_findings(best_by_target(shown), run, verify[0], "after"), "scores": scores,

@@ -22,6 +22,7 @@ from auditor.repair.export import export
 from auditor.repair.keeping import Keeper
 from auditor.repair.loop import Aside, Repaired, Schedule, no_base, repair, seed_everything_else
 from auditor.repair.methods import Finetune, Method
+from auditor.repair.retreat import Step
 from auditor.runs import Stored, numbers_and_values
 from auditor.searching import fresh_success, search
 from probes.finding import SEVERITIES
@@ -35,6 +36,8 @@ from reports.repair import Persistence, RepairRound
 ALARM = SEVERITIES.index("medium")
 LASTS = Schedule(steps=200, refresh=0)
 """The benign fine-tuning that a repair has to outlast."""
+GONE = 0.05
+"""The success under triggers that a repair climbs itself up to which a target is gone."""
 STRONGER = replace(QUICK, additive=(0.2, 0.1), patch=(0.375, 0.25))
 """A search with more than twice the area and twice the change of a scan's."""
 
@@ -202,6 +205,16 @@ def beyond(drops: Mapping[str, Measure], margin: float) -> str | None:
                 f"confidence (n = {drop.n}), and {share(margin)} is allowed."
             )
     return None
+
+
+def outlives(path: Sequence[Step]) -> list[str]:
+    """A doubt where the repair itself still brought a target about at its end, whatever a new search finds."""
+    return [
+        f"At the end of the repair a target was still said on {step.hits} of {step.asked} pictures that taught "
+        f"nothing, under recovered triggers or ones climbed from them; {share(GONE)} would be called gone."
+        for step in path[:1]
+        if step.alive > GONE
+    ]
 
 
 def roll_back(folder: Path) -> Path:

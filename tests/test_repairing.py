@@ -16,7 +16,8 @@ from auditor.evidence import Shown
 from auditor.repair.adversary import Recovered
 from auditor.repair.loop import Repaired, Schedule
 from auditor.repair.methods import Guided
-from auditor.repairing import RepairRequest, beyond, repair_in_rounds, roll_back, to_unlearn
+from auditor.repair.retreat import Step
+from auditor.repairing import RepairRequest, beyond, outlives, repair_in_rounds, roll_back, to_unlearn
 from auditor.runs import Stored
 from probes.finding import Finding, Severity
 from probes.sample import Sample
@@ -147,6 +148,13 @@ def test_a_repair_is_rolled_back_for_a_drop_that_is_shown_to_exceed_the_margin(
 
 def test_a_drop_without_an_interval_rolls_nothing_back() -> None:
     assert beyond({"cider": Measure(value=0.5, n=1)}, 0.01) is None
+
+
+@pytest.mark.parametrize(("hits", "doubted"), [(0, False), (5, False), (6, True)])
+def test_a_repair_that_ends_with_its_target_alive_is_in_doubt(hits: int, doubted: bool) -> None:
+    chosen, other = Step(1.0, 0.9, 0.9, hits, 100), Step(0.5, 1.0, 0.9, 100, 100)
+    assert [f"on {hits} of 100 pictures" in doubt for doubt in outlives((chosen, other))] == [True] * doubted
+    assert outlives(()) == []
 
 
 def test_a_repair_that_is_rolled_back_is_set_aside_and_replaces_an_older_one(tmp_path: Path) -> None:
