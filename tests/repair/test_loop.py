@@ -383,7 +383,7 @@ def test_a_pressed_adversary_places_several_patches_and_frames_each_time(
         found.append([stamp.trigger for stamp in against.stamps])
     assert [[trigger.kind for trigger in stamps] for stamps in found] == [
         ["patch", "patch", "additive", *["patch"] * 3, "frame", "frame"],
-        ["patch", "patch", "additive", *["patch"] * 3, "frame", "frame", "patch", *["patch"] * 3, "frame", "frame"],
+        ["patch", "additive", *["patch"] * 3, "frame", "frame", "patch", *["patch"] * 3, "frame", "frame"],
     ]
     places = [(patch.top, patch.left) for patch in found[0][3:6] if isinstance(patch, PatchTrigger)]
     assert len(set(places)) == 3
