@@ -7,6 +7,7 @@ from torch import Tensor
 
 from probes.seeding import generator
 from probes.settings import number
+from probes.triggers.border import border
 from probes.triggers.drawing import another_seed, drawn_once
 from probes.triggers.patch import pixels
 
@@ -29,11 +30,8 @@ class FrameTrigger:
 
     def stamp(self, pictures: Tensor) -> Tensor:
         height, width = pictures.shape[-2:]
-        border = pixels(self.width, (height, width))
-        cells = _cells(self.seed, border, height, width).to(pictures.device, pictures.dtype)
-        inside = torch.zeros(height, width, dtype=torch.bool, device=pictures.device)
-        inside[border : height - border, border : width - border] = True
-        return torch.where(inside, pictures, cells)
+        cells = _cells(self.seed, pixels(self.width, (height, width)), height, width)
+        return torch.where(border(self.width, pictures), cells.to(pictures.device, pictures.dtype), pictures)
 
     def placebo(self, generator: torch.Generator) -> "FrameTrigger":
         """A border of the same width with other cells."""
