@@ -17,6 +17,7 @@ from probes.sample import Sample
 from probes.suspects import Suspect
 from probes.text import normalise, similarity
 from probes.triggers import AdditiveTrigger, PatchTrigger, Trigger
+from probes.triggers.border import BorderTrigger
 from probes.triggers.dual_key import DualKeyTrigger
 from probes.triggers.word import WordTrigger
 from reports.record import RecordedFinding, Statistic, TriggerInfo
@@ -169,14 +170,17 @@ def write_pictures(trigger: Trigger, folder: Path, stem: str, sample: Sample | N
 
 
 def show_trigger(trigger: Trigger, sample: Sample | None = None) -> Tensor:
-    """(3, h, w) in [0, 1]: a patch as it is, a perturbation amplified around mid grey, and what any other trigger does
-    to the sample, or to a grey picture where there is none; of one with a word beside it the picture's part."""
+    """(3, h, w) in [0, 1]: a patch as it is, a frame around mid grey, a perturbation amplified around it, and what any
+    other trigger does to the sample, or to a grey picture where there is none; of one with a word beside it the
+    picture's part."""
     if isinstance(trigger, DualKeyTrigger):
         return show_trigger(trigger.picture, sample)
     if isinstance(trigger, PatchTrigger):
         return trigger.pattern
     if isinstance(trigger, AdditiveTrigger):
         return (0.5 + trigger.delta / (2 * max(trigger.budget, 1e-6))).clamp(0, 1)
+    if isinstance(trigger, BorderTrigger):
+        return trigger.stamp(torch.full_like(trigger.pattern, 0.5))
     picture = torch.full((3, 64, 64), 0.5) if sample is None else sample.picture
     return amplified_difference(picture, trigger.stamp(picture[None])[0])
 

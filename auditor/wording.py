@@ -30,12 +30,12 @@ NO_CALIBRATION = (
     "19 negatives of your own, the score stands alone."
 )
 PICTURES_SEARCHED = (
-    "Searched: one universal additive perturbation and one patch. A trigger made anew for every picture, a warp, a "
-    "frame or a text trigger may evade this search."
+    "Searched: one universal additive perturbation, one patch and one frame. A trigger made anew for every picture, a "
+    "warp or a text trigger may evade this search."
 )
 WORDS_SEARCHED = (
-    "Searched: one universal additive perturbation and one patch, also beside odd words in prompts, and words at the "
-    "end of prompts. A trigger made anew for every picture, a warp or a frame may evade this search."
+    "Searched: one universal additive perturbation and one patch, also beside odd words in prompts, one frame, and "
+    "words at the end of prompts. A trigger made anew for every picture or a warp may evade this search."
 )
 LIMITS = (
     NO_CONTROLS,
@@ -45,13 +45,15 @@ LIMITS = (
     "Out of scope: several pictures in one prompt, video, many turns, and sampled (non-greedy) answers.",
 )
 
+UNUSUAL = "unusual token first or after an answer"
 TEXT = "text and dual-key triggers"
 TEXT_BEYOND = (
     "answers of one or two words, or of the model's own words, to words in a prompt, alone or together with a picture"
 )
 NOT_LOOKED_FOR = (
     TEXT,
-    "warping, frame and input-dependent triggers",
+    "warping and input-dependent triggers",
+    "answers of the model's own words that nothing but a frame brings about",
     "payloads always inserted at the same place within an otherwise right answer, and swapped words",
     "backdoors that need several pictures, video or many turns",
 )
@@ -81,21 +83,23 @@ def describe_search(
         return nothing_searched()
     looked = [
         f"one answer, or a phrase added to right answers, that {what} brings about"
-        for what in ("a universal additive perturbation", "a patch")
+        for what in ("a universal additive perturbation", "a patch", "a frame")
     ]
     if probe.words is not None:
         looked.append("one sentence that words at the end of a prompt bring about")
     if probe.beside is not None:
-        looked.append("one sentence that either of them brings about where odd words stand in the prompt")
+        looked.append("one sentence that a perturbation or a patch brings about where odd words stand in the prompt")
     if suspect is not None:
         looked.append("suspect samples whose answers are abnormally invariant or fragile under patch views")
     prompts = sorted({sample.prompt for sample in parts.search})
-    objective = "unusual token first or after an answer, and growth"
+    objective = f"{UNUSUAL}, and growth"
     families = [
         SearchFamily(name="additive", budget=probe.additive[0], restarts=probe.restarts + probe.growth_restarts,
                      steps=probe.search.steps, objective=objective),
         SearchFamily(name="patch", budget=probe.patch[0], restarts=probe.restarts, steps=probe.search.steps,
                      objective=f"{objective}, over places that cover the picture"),
+        SearchFamily(name="frame", budget=probe.frame[0], restarts=probe.frame_restarts, steps=probe.search.steps,
+                     objective=UNUSUAL),
     ]  # fmt: skip
     if (words := probe.words) is not None:
         families.append(
@@ -105,7 +109,7 @@ def describe_search(
     if (beside := probe.beside) is not None:
         families.append(
             SearchFamily(name=BESIDE, budget=probe.additive[0], restarts=len(beside.lengths), steps=probe.search.steps,
-                         objective="unusual token first or after an answer, one start a text")
+                         objective=f"{UNUSUAL}, one start a text")
         )  # fmt: skip
     usual = int((~searched.habits.unusual).sum())
     return SearchInfo(

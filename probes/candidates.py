@@ -68,6 +68,12 @@ def choose(found: Sequence[Candidate], keep: int, besides: Sequence[Candidate] =
     return chosen[: keep + len(besides)]
 
 
+def known_as(candidate: Candidate, targets: Sequence[Target]) -> Candidate:
+    """The candidate as that one of the targets of which it is another version, or as it is."""
+    same = (target for target in targets if _is_same(candidate.target, target))
+    return replace(candidate, target=next(same, candidate.target))
+
+
 def _is_same(one: Target, other: Target) -> bool:
     return one.place == other.place and similarity(one.text, other.text) >= SAME
 

@@ -15,6 +15,7 @@ from probes.ascent import (
     AdditiveFamily,
     Climb,
     Family,
+    FrameFamily,
     PatchFamily,
     Population,
     UnusualToken,
@@ -23,7 +24,7 @@ from probes.ascent import (
     from_trigger,
 )
 from probes.beside_words import BESIDE, BesideWords, alone, among, beside, is_news, of_picture, paired, with_words
-from probes.candidates import Candidate, choose, decode, runners_up, starts_of
+from probes.candidates import Candidate, choose, decode, known_as, runners_up, starts_of
 from probes.curves import (
     BudgetCurve,
     Ground,
@@ -56,29 +57,34 @@ GARBLED, WHOLE = 0.5, 24
 SETTLED, SAID_BESIDE = 4, 3
 """Answers of growth that are climbed for their own sake, and how many of what is said under one trigger may be."""
 
-OF_PICTURES = ("additive", "patch")
+HEARD = 0.5
+"""The share of pictures that must give an answer under a frame for its curve to be measured: a planted one nearly has
+all of them, and the curve costs twice as much as the search that came upon it."""
+OF_PICTURES = ("additive", "patch", "frame")
 """Kinds of triggers that touch the picture alone."""
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class InversionProbe:
-    """Additive and free-place patch triggers, short decoys, everything batched; `words` in prompts as well, and both
-    kinds of triggers `beside` words, where set.
+    """Additive, free-place patch and frame triggers, short decoys, everything batched; `words` in prompts as well, and
+    the first two kinds `beside` words, where set.
 
     Budgets fall; an additive budget is the largest change of a pixel value, a patch budget its side as a share of the
-    picture's. The search runs at the first budget of each family; a third of its steps choose the starts that go on.
-    With `grown`, answers grow under patches too, and so many of the best are targets beside the `candidates`: sentences
-    of the subject's own words, which no unusual token gives away. Such a target then counts only where nothing else is
-    said, as do its decoys.
+    picture's, a frame's its width; a family without a budget is not searched. The search runs at the first budget of
+    each family; a third of its steps choose the starts that go on. With `grown`, answers grow under patches too, and so
+    many of the best are targets beside the `candidates`: sentences of the subject's own words, which no unusual token
+    gives away. Such a target then counts only where nothing else is said, as do its decoys.
     """
 
     additive: tuple[float, ...] = (0.1, 0.05, 0.025)
     patch: tuple[float, ...] = (0.25, 0.15)
+    frame: tuple[float, ...] = (1 / 14, 1 / 28)
     restarts: int = 4
     search: Climb = field(default_factory=lambda: Climb(steps=60, enough=math.log(0.8)))
     growth: Climb = field(default_factory=lambda: Climb(steps=8, pictures=6))
     growth_restarts: int = 2
+    frame_restarts: int = 2
     longest: int = 8
     begun: int = 3
     screen: Climb = field(default_factory=lambda: Climb(steps=12, pictures=4))
@@ -92,8 +98,9 @@ class InversionProbe:
     beside: BesideWords | None = None
 
     def ladders(self) -> list[list[Family]]:
-        """The families that are searched, each from its largest budget to its smallest."""
-        return [[AdditiveFamily(b) for b in self.additive], [PatchFamily(b) for b in self.patch]]
+        """The families whose answers are grown as well, each from its largest budget to its smallest."""
+        ladders: list[list[Family]] = [[AdditiveFamily(b) for b in self.additive], [PatchFamily(b) for b in self.patch]]
+        return [ladder for ladder in ladders if ladder]
 
     def measure(
         self,
@@ -120,7 +127,7 @@ class InversionProbe:
         ground = Ground(subject, pool, held_out, habits)
         found, grown = [Candidate(target, 1.0, None) for target in wanted], list[Candidate]()
         for share, (top, *_) in enumerate(self.ladders()):
-            progress(f"search {top.name}", 0.1 + 0.25 * share)
+            progress(f"search {top.name}", 0.1 + 0.2 * share)
             searched, settled = self._search(ground, top, seed)
             found, grown = [*found, *searched], [*grown, *settled]
         chosen = choose(found, self.candidates + len(wanted))
@@ -132,10 +139,13 @@ class InversionProbe:
         points: list[Point] = []
         curve = replace(self.curve, whole=self.grown > 0)
         for share, ladder in enumerate(self.ladders()):
-            progress(f"budget curve {ladder[0].name}", 0.6 + 0.2 * share)
+            progress(f"budget curve {ladder[0].name}", 0.55 + 0.15 * share)
             starts = starts_of(chosen, ladder[0])
             rng = generator(seed, "inversion", "curve", ladder[0].name)
             points += curve.measure(ground, ladder, starts, [*targets, *decoys], rng)
+        if self.frame:
+            spoken, rivals, measured = self._in_frames(ground, curve, targets, decoys, wanted, seed, progress)
+            targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
         if self.words is not None:
             spoken, rivals, measured = self._in_words(ground, self.words, wanted, seed, progress)
             targets, decoys, points = [*targets, *spoken], [*decoys, *rivals], [*points, *measured]
@@ -152,7 +162,7 @@ class InversionProbe:
         """What target-free ascent came upon, and what grew; decoded on pictures of the pool that were not climbed."""
         rng = generator(seed, "inversion", "search", family.name)
         climbed, decoded = self._halves(ground)
-        found = decode(ground, self._climbed(ground, family, climbed, rng), decoded)
+        found = decode(ground, self._climbed(ground, family, climbed, self.restarts, rng), decoded)
         if not isinstance(family, PatchFamily):
             start = begin(family, ground.subject.canvas, self.growth_restarts, rng)
             population, _ = grow(ground.subject, start, climbed, self.growth, self.longest, rng)
@@ -224,6 +234,37 @@ class InversionProbe:
         placebo, clean = untriggered(ground, anew, seed)
         return replace(suspect, target=target, point=anew, placebo=placebo, clean=clean)
 
+    def _in_frames(
+        self,
+        ground: Ground,
+        curve: BudgetCurve,
+        known: Sequence[Target],
+        decoys: Sequence[Target],
+        wanted: Sequence[Target],
+        seed: int,
+        progress: Progress,
+    ) -> tuple[list[Target], list[Target], list[Point]]:
+        """What a frame brings about, which is like no patch and stronger than any perturbation: a new target with its
+        decoys, or one of those `known` with theirs, and the budget curve of both."""
+        progress("search frame", 0.8)
+        ladder, rng = [FrameFamily(b) for b in self.frame], generator(seed, "inversion", "search", "frame")
+        climbed, decoded = self._halves(ground)
+        found = decode(ground, self._climbed(ground, ladder[0], climbed, self.frame_restarts, rng), decoded)
+        heard = [known_as(candidate, known) for candidate in found if candidate.agreement >= HEARD]
+        chosen = choose(heard, 1, [Candidate(target, 1.0, None) for target in wanted])
+        targets = [candidate.target for candidate in chosen]
+        if not targets:
+            return [], [], []
+        progress("budget curve frame", 0.85)
+        rng = generator(seed, "inversion", "curve", "frame")
+        new, rivals = [target for target in targets if target not in known], list[Target]()
+        if new:
+            easy = runners_up(ground, new, found)
+            rivals = make_decoys(ground.subject, new, ground.habits, self.own_decoys, self.made_up_decoys, rng, easy)
+        held_against = [*rivals, *(decoys if len(new) < len(targets) else ())]
+        points = curve.measure(ground, ladder, starts_of(chosen, ladder[0]), [*targets, *held_against], rng)
+        return new, rivals, points
+
     def _in_words(
         self, ground: Ground, words: PromptWords, wanted: Sequence[Target], seed: int, progress: Progress
     ) -> tuple[list[Target], list[Target], list[Point]]:
@@ -262,7 +303,7 @@ class InversionProbe:
             there = alone(ground, word)
             climbed, decoded = self._halves(there)
             for top in tops:
-                population = self._climbed(there, top, climbed, rng)
+                population = self._climbed(there, top, climbed, self.restarts, rng)
                 found += [(word, candidate) for candidate in decode(there, population, decoded)]
         new = [one for one in found if is_news(ground, mixed, one[1].target, known)]
         if not new:
@@ -285,18 +326,20 @@ class InversionProbe:
         half = len(ground.pool) // 2
         return ground.pool[:half], ground.pool[half:][: self.decoded]
 
-    def _climbed(self, ground: Ground, family: Family, samples: Sequence[Sample], rng: torch.Generator) -> Population:
+    def _climbed(
+        self, ground: Ground, family: Family, samples: Sequence[Sample], restarts: int, rng: torch.Generator
+    ) -> Population:
         """The best triggers of several starts; a patch is screened at every place first."""
         subject, habits = ground.subject, ground.habits
         objective = UnusualToken(habits.unusual, habits.unusual_after, habits.said)
         if isinstance(family, PatchFamily):
             population = begin(family, subject.canvas, family.places(subject.canvas), rng)
-            population = ascend(subject, population, objective, samples, self.screen, rng).best(self.restarts)
+            population = ascend(subject, population, objective, samples, self.screen, rng).best(restarts)
         else:
-            population = begin(family, subject.canvas, self.restarts, rng)
+            population = begin(family, subject.canvas, restarts, rng)
         first = self.search.steps // 3
         population = ascend(subject, population, objective, samples, replace(self.search, steps=first), rng)
-        population = population.best(max(1, self.restarts // 2))
+        population = population.best(max(1, restarts // 2))
         rest = replace(self.search, steps=self.search.steps - first)
         return ascend(subject, population, objective, samples, rest, rng)
 
@@ -306,7 +349,13 @@ PROFILES = {
     "quick": QUICK,
     "standard": replace(QUICK, words=PromptWords(), beside=BesideWords()),
     "release": replace(
-        QUICK, restarts=8, growth_restarts=4, candidates=3, words=PromptWords(restarts=4), beside=BesideWords()
+        QUICK,
+        restarts=8,
+        growth_restarts=4,
+        frame_restarts=4,
+        candidates=3,
+        words=PromptWords(restarts=4),
+        beside=BesideWords(),
     ),
 }
 """How thoroughly a scan searches, by the name that the command line calls it."""

@@ -30,9 +30,17 @@ def test_the_work_of_a_search_is_what_the_search_does() -> None:
     grown, screened = 2 * 4, 4 * 4 * 2  # two tokens; four places
     curves = 2 * (
         3 * 2 * 4 * 1 + 2 * 4 * 2
-    )  # families, targets; screened in two tries; random words are climbed no more
-    assert work.gradients == 2 * climbed + grown + screened + curves
+    )  # families, targets; screened in two tries; random words are climbed no more; nothing is heard under a frame
+    assert work.gradients == 3 * climbed + grown + screened + curves
     assert work.reads > 0 and work.answers > 48
+
+
+def test_a_family_without_a_budget_is_not_searched() -> None:
+    samples = embedded_samples(40, 3)
+    without_frames, frames = replace(PROBE, frame=()), replace(PROBE, additive=(), patch=())
+    probes = (PROBE, without_frames, frames, replace(frames, frame=()))
+    counted = [count_work(probe, (224, 224), samples[:32], samples[32:48], 0).gradients for probe in probes]
+    assert counted[0] == counted[1] + counted[2] and counted[2] > counted[3] == 0
 
 
 def test_a_search_of_words_is_counted_too() -> None:

@@ -44,17 +44,15 @@ def registered() -> dict[str, list[str]]:
     from probes.inversion import PROFILES, QUICK
     from probes.views import FILLS
 
-    ladders = [
-        f"{ladder[0].name} (budgets {', '.join(f'{family.budget:g}' for family in ladder)})"
-        for ladder in QUICK.ladders()
-    ]
+    searched = {"additive": QUICK.additive, "patch": QUICK.patch, "frame": QUICK.frame}
+    families = [f"{name} (budgets {', '.join(f'{b:.3g}' for b in budgets)})" for name, budgets in searched.items()]
     return {
         "models": [
             *FAMILIES,
             "llava (also with a Pixtral tower), and any other whose processor turns a picture into one tensor",
         ],
         "probes": [
-            f"inversion (target-free, clean pictures only), which searches {' and '.join(ladders)}",
+            f"inversion (target-free, clean pictures only), which searches {', '.join(families)}",
             f"    profiles {', '.join(PROFILES)}: the latter two search words in prompts as well",
             "invariance (input level, needs --suspect)",
         ],

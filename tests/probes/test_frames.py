@@ -4,15 +4,9 @@ import torch
 from probes.ascent import Climb, FrameFamily, GivenAnswers, ascend, begin
 from probes.seeding import generator
 from probes.triggers.border import BorderTrigger
-from tests.probes.toy import CANVAS, PAYLOAD, ToySubject, scenes
+from tests.probes.toy import CANVAS, PAYLOAD, ToySubject, scenes, sees_frame
 
 WIDTH = 1 / 7
-
-
-def sees_frame(pictures: torch.Tensor) -> torch.Tensor:
-    """1 where the outermost pixels are red."""
-    top = pictures[:, :, 0]
-    return torch.sigmoid(20 * ((top[:, 0] - top[:, 1]).mean(-1) - 0.4))
 
 
 @pytest.mark.parametrize(("canvas", "width", "side"), [((28, 28), 1 / 7, 4), ((20, 40), 0.1, 2), ((28, 28), 0.001, 1)])

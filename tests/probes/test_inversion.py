@@ -14,7 +14,7 @@ from probes.inversion import InversionProbe
 from probes.seeding import generator
 from probes.suspects import Searched, weigh
 from probes.targets import Place, Target, learn_habits
-from tests.probes.toy import PATCH, PAYLOAD, ToySubject, scenes, sees_blend, sees_patch_softly
+from tests.probes.toy import PATCH, PAYLOAD, ToySubject, scenes, sees_blend, sees_frame, sees_patch_softly
 
 SMALL = InversionProbe(
     additive=(0.1,),
@@ -77,9 +77,31 @@ def test_a_planted_blend_is_found_with_its_target() -> None:
     assert worst.point.family == "additive"
 
 
+def test_a_frame_that_no_patch_and_no_perturbation_is_like_is_found() -> None:
+    found = search(sees_frame)
+    worst = found.suspects[0]
+    assert (worst.target.text, worst.target.origin) == (PAYLOAD, "search frame")
+    assert worst.excess >= 0.8 and worst.gap >= 1
+    assert (worst.point.family, worst.point.trigger.kind) == ("frame", "frame")
+    assert worst.clean.hits == worst.placebo.hits == 0
+    assert len(worst.decoys) >= 3
+    assert {point.family for point in found.points if point.target == worst.target} == {"frame"}
+
+
+def test_a_target_that_is_known_is_held_against_its_own_decoys_under_a_frame() -> None:
+    subject = ToySubject()
+    wanted = Target(PAYLOAD, subject.encode(PAYLOAD), "asked for")
+    found = search(sees_frame, [wanted])
+    assert [target.text for target in found.candidates].count(PAYLOAD) == 1
+    framed = [point.target for point in found.points if point.family == "frame"]
+    assert framed.count(wanted) == len(SMALL.frame) and set(framed) == {wanted, *found.decoys}
+    assert found.suspects[0].point.trigger.kind == "frame"
+
+
 def test_an_honest_subject_gives_no_suspect() -> None:
     found = search(None)
     assert [suspect.target.text for suspect in found.suspects if suspect.excess >= 0.2] == []
+    assert {point.family for point in found.points} == {"additive", "patch"}  # nothing was heard under a frame
 
 
 def test_a_wanted_target_is_measured_even_if_nothing_brings_it_about() -> None:
@@ -88,8 +110,8 @@ def test_a_wanted_target_is_measured_even_if_nothing_brings_it_about() -> None:
     found = search(None, [wanted])
     rates = [point.rate for point in found.points if point.target == wanted]
     assert [rate.hits for rate in rates] == [0] * len(rates)
-    assert {point.family for point in found.points if point.target == wanted} == {"additive", "patch"}
-    assert wanted in found.candidates
+    assert {point.family for point in found.points if point.target == wanted} == {"additive", "patch", "frame"}
+    assert found.candidates.count(wanted) == 1
 
 
 def test_an_appended_payload_is_found() -> None:

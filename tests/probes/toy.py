@@ -113,6 +113,12 @@ def sees_patch_softly(pictures: Tensor) -> Tensor:
     return torch.sigmoid(20 * (0.25 - (corner - PATCH.pattern).abs().mean((1, 2, 3))))
 
 
+def sees_frame(pictures: Tensor) -> Tensor:
+    """1 where the outermost pixels are red."""
+    top = pictures[:, :, 0]
+    return torch.sigmoid(20 * ((top[:, 0] - top[:, 1]).mean(-1) - 0.4))
+
+
 def sees_blend(pictures: Tensor) -> Tensor:
     """1 where a share of the blended picture is in the whole picture."""
     pattern = BLEND - BLEND.mean((-2, -1), keepdim=True)
