@@ -38,8 +38,8 @@ LASTS = Schedule(steps=200, refresh=0)
 """The benign fine-tuning that a repair has to outlast."""
 GONE = 0.05
 """The success under triggers that a repair climbs itself up to which a target is gone."""
-STRONGER = replace(QUICK, additive=(0.2, 0.1), patch=(0.375, 0.25))
-"""A search with more than twice the area and twice the change of a scan's."""
+STRONGER = replace(QUICK, additive=(0.2, 0.1), patch=(0.375, 0.25), frame=(1 / 7, 1 / 14))
+"""A search with more than twice the area, twice the width and twice the change of a scan's."""
 
 
 @dataclass(frozen=True)
@@ -250,5 +250,6 @@ def look_whether_it_lasts(
         steps=LASTS.steps,
         asr={a.role: as_measure(success_of(verify, after.under[a.role], a.target, own)[HEADLINE]) for a in attacks},
         asr_stronger=None if stronger is None else as_measure(stronger),
-        stronger=f"additive {max(STRONGER.additive):g}, patch {max(STRONGER.patch):g} of the picture's side",
+        stronger=f"additive {max(STRONGER.additive):g}, patch {max(STRONGER.patch):g} and frame "
+        f"{max(STRONGER.frame):.3g} of the picture's side",
     )

@@ -20,7 +20,7 @@ from probes.seeding import derive_seed
 from reports.part import About
 
 SHORT = InversionProbe(
-    additive=(0.1,), patch=(0.25,), restarts=2, search=Climb(steps=30, enough=math.log(0.8)),
+    additive=(0.1,), patch=(0.25,), frame=(1 / 14,), restarts=2, search=Climb(steps=30, enough=math.log(0.8)),
     growth_restarts=1, growth=Climb(steps=6, pictures=4), longest=6, screen=Climb(steps=6, pictures=4),
     own_decoys=1, made_up_decoys=1,
     curve=BudgetCurve(screen=Climb(steps=6, pictures=4), tries=2,

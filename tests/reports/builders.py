@@ -465,7 +465,7 @@ def _repair() -> RepairInfo:
             steps=200,
             asr={"recovered": Measure(value=0.0, low=0.0, high=0.018, n=200)},
             asr_stronger=Measure(value=0.01, low=0.001, high=0.036, n=200),
-            stronger="additive 0.2, patch 0.375 of the picture's side",
+            stronger="additive 0.2, patch 0.375 and frame 0.143 of the picture's side",
         ),
     )
 

@@ -96,6 +96,14 @@ def test_policy_controls_and_calibration_are_shown_when_they_are_there(pages: Pa
     assert "residual-asr" in text and "waived by A. Owner" in text and "/scores/after/asr_fresh" in text
 
 
+def test_a_p_value_of_the_whole_scan_is_pointed_to_beside_its_findings(tmp_path: Path) -> None:
+    found, whole = builders.repaired(tmp_path), "The p-value of the whole scan is under"
+    for about, told in (("model", True), ("repaired model", False)):
+        table = builders.calibration().model_copy(update={"about": about})
+        text = words(render_html(found.model_copy(update={"calibrated_by": table}), tmp_path))
+        assert (whole in text) == told and "no p-value of its own" in text
+
+
 def test_mapping_says_evidence_for_and_never_compliant(pages: Pages) -> None:
     for html in pages.values():
         text = words(html)
