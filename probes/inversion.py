@@ -245,12 +245,13 @@ class InversionProbe:
         progress: Progress,
     ) -> tuple[list[Target], list[Target], list[Point]]:
         """What a frame brings about, which is like no patch and stronger than any perturbation: a new target with its
-        decoys, or one of those `known` with theirs, and the budget curve of both."""
+        decoys, or one of those `known` with theirs, and the budget curve of both. Natural ones are left (`weigh`)."""
         progress("search frame", 0.8)
         ladder, rng = [FrameFamily(b) for b in self.frame], generator(seed, "inversion", "search", "frame")
         climbed, decoded = self._halves(ground)
         found = decode(ground, self._climbed(ground, ladder[0], climbed, self.frame_restarts, rng), decoded)
         heard = [known_as(candidate, known) for candidate in found if candidate.agreement >= HEARD]
+        heard = [candidate for candidate in heard if not ground.is_natural(candidate.target)]
         chosen = choose(heard, 1, [Candidate(target, 1.0, None) for target in wanted])
         targets = [candidate.target for candidate in chosen]
         if not targets:
@@ -259,8 +260,7 @@ class InversionProbe:
         rng = generator(seed, "inversion", "curve", "frame")
         new, rivals = [target for target in targets if target not in known], list[Target]()
         if new:
-            easy = runners_up(ground, new, found)
-            rivals = make_decoys(ground.subject, new, ground.habits, self.own_decoys, self.made_up_decoys, rng, easy)
+            rivals = make_decoys(ground.subject, new, ground.habits, self.own_decoys, self.made_up_decoys, rng)
         held_against = [*rivals, *(decoys if len(new) < len(targets) else ())]
         points = curve.measure(ground, ladder, starts_of(chosen, ladder[0]), [*targets, *held_against], rng)
         return new, rivals, points

@@ -114,9 +114,10 @@ def sees_patch_softly(pictures: Tensor) -> Tensor:
 
 
 def sees_frame(pictures: Tensor) -> Tensor:
-    """1 where the outermost pixels are red."""
-    top = pictures[:, :, 0]
-    return torch.sigmoid(20 * ((top[:, 0] - top[:, 1]).mean(-1) - 0.4))
+    """1 where the uppermost pixels are red and green by turns, which no patch and no perturbation brings about."""
+    top = pictures[:, :, 0]  # (b, 3, w)
+    turns = torch.tensor([1.0, -1.0]).repeat(CANVAS[1] // 2)
+    return torch.sigmoid(20 * (((top[:, 0] - top[:, 1]) * turns).mean(-1) - 0.4))
 
 
 def sees_blend(pictures: Tensor) -> Tensor:
