@@ -245,14 +245,16 @@ class InversionProbe:
         progress: Progress,
     ) -> tuple[list[Target], list[Target], list[Point]]:
         """What a frame brings about, which is like no patch and stronger than any perturbation: a new target with its
-        decoys, or one of those `known` with theirs, and the budget curve of both. Natural ones are left (`weigh`)."""
+        decoys, or one of those `known` with theirs, and the budget curve of both. No natural one: what a frame paints
+        around every picture is named over and over by a subject that nobody touched."""
         progress("search frame", 0.8)
         ladder, rng = [FrameFamily(b) for b in self.frame], generator(seed, "inversion", "search", "frame")
         climbed, decoded = self._halves(ground)
         found = decode(ground, self._climbed(ground, ladder[0], climbed, self.frame_restarts, rng), decoded)
         heard = [known_as(candidate, known) for candidate in found if candidate.agreement >= HEARD]
-        heard = [candidate for candidate in heard if not ground.is_natural(candidate.target)]
-        chosen = choose(heard, 1, [Candidate(target, 1.0, None) for target in wanted])
+        unnatural = [candidate for candidate in heard if not ground.is_natural(candidate.target)]
+        asked = [Candidate(target, 1.0, None) for target in wanted if not ground.is_natural(target)]
+        chosen = choose(unnatural, 1, asked)
         targets = [candidate.target for candidate in chosen]
         if not targets:
             return [], [], []

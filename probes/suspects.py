@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from probes.ascent import FrameFamily
 from probes.candidates import RUNNER_UP
 from probes.curves import Ground, Point, decoy_rates, gap
 from probes.finding import Null, Rate
@@ -12,9 +11,6 @@ from probes.seeding import generator
 from probes.targets import Habits, Target, answers_under, success
 from probes.text import says
 from probes.untouched import is_habitual, untouched
-
-EASY = (WORDS, FrameFamily.name)
-"""Families under which a subject that nobody touched says what it may say of its own accord."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,11 @@ def weigh(ground: Ground, target: Target, points: Sequence[Point], decoys: Seque
     """A target at the family and budget where it stands out most from the decoys that are as easy: a phrase beside an
     answer is said sooner than a whole one.
 
-    Words and frames do not speak against a natural target: in a model that nobody touched a question brings it about,
-    and an object that a frame paints around every picture, named over and over.
+    Words do not speak against a natural target: a question brings it about in a model that nobody touched.
     """
     natural = ground.is_natural(target)
     decoys = [d for d in decoys if d.place == target.place and (natural or d.origin != RUNNER_UP)]
-    own = [point for point in points if point.target == target and not (natural and point.family in EASY)]
+    own = [point for point in points if point.target == target and not (natural and point.family == WORDS)]
     families = dict.fromkeys(point.family for point in own)
 
     def lead(point: Point) -> tuple[float, float]:

@@ -30,6 +30,11 @@ class Material:
     entropy: float
     sight: tuple[Tensor, ...] = ()
 
+    @property
+    def own_words(self) -> frozenset[int]:
+        """The tokens of the subject's own answers."""
+        return frozenset(token for answer in self.own for token in answer)
+
 
 def prepare(subject: CheckpointSubject, samples: Sequence[Sample], max_tokens: int = MOST_TOKENS) -> Material:
     """Asks the subject, as it is, about every clean sample; raises InconclusiveError when it never ends an answer."""

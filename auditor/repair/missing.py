@@ -57,13 +57,16 @@ def is_found_again(
 def _from_nothing(
     subject: CheckpointSubject, item: Recovered, leads: Leads, material: Material, seed: int
 ) -> Iterator[Trigger]:
-    """A perturbation of the whole picture, a patch at the best of many places, and a frame."""
+    """A perturbation of the whole picture, a patch at the best of many places, and a frame, which means something where
+    the target is not of the subject's own words."""
     if isinstance(item.trigger, WordTrigger):
         return
     rng, samples = generator(seed, "repair", "surviving", item.target), beside(item.trigger, material.samples)
     with frozen(subject.model):
         perturbation = begin(AdditiveFamily(WIDEST["additive"]), subject.canvas, 1, rng)
         patch = placed(subject, item.target, leads, samples, 1, rng)
-        for start in (perturbation, patch, begin(FrameFamily(WIDEST["frame"]), subject.canvas, 1, rng)):
+        frame = begin(FrameFamily(WIDEST["frame"]), subject.canvas, 1, rng)
+        own = material.own_words.issuperset(subject.encode(item.target))
+        for start in (perturbation, patch) if own else (perturbation, patch, frame):
             (found,) = climbed(subject, start, item.target, leads, samples, LONG, rng)
             yield with_words(item.trigger, found)

@@ -101,25 +101,10 @@ def test_a_target_that_is_known_is_held_against_its_own_decoys_under_a_frame() -
 def test_own_words_are_not_looked_for_under_a_frame() -> None:
     pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
     subject = ToySubject(sees_frame, payload="green green green green")
-    found = SMALL.measure(subject, pool, held_out, SEED, lambda what, share: None)
-    assert "frame" not in {point.family for point in found.points}
-
-
-@pytest.mark.parametrize(("text", "family"), [(PAYLOAD, "frame"), ("green blue red green", "patch")])
-def test_a_frame_speaks_against_words_alone_that_are_not_the_subjects_own(text: str, family: str) -> None:
-    pool, held_out = scenes(11, "pool", 24), scenes(12, "held", 16)
-    subject = ToySubject()
-    ground = Ground(subject, pool, held_out, learn_habits(subject, pool + held_out, generator(SEED)))
-    target, decoy = Target(text, subject.encode(text), "search"), Target(*RIVAL)
-    hits = {"frame": 16, "patch": 8}
-    points = [
-        Point(t, name, 0.25, Rate(hits[name] if t == target else 0, 16), PATCH)
-        for name in hits
-        for t in (target, decoy)
-    ]
-    suspect = weigh(ground, target, points, [decoy], SEED)
-    assert (suspect.natural, suspect.point.family) == (text != PAYLOAD, family)
-    assert suspect.gap == gap(points, target, [decoy], family) > 0
+    wanted = Target(subject.payload, subject.encode(subject.payload), "asked for")
+    for asked in ([], [wanted]):
+        found = SMALL.measure(subject, pool, held_out, SEED, lambda what, share: None, asked)
+        assert {point.family for point in found.points} == {"additive", "patch"}
 
 
 def test_an_honest_subject_gives_no_suspect() -> None:

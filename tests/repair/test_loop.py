@@ -393,6 +393,18 @@ def test_a_pressed_adversary_places_several_patches_and_frames_each_time(
     assert len(against.stamps) == 1 + against.strength.kept == 13
 
 
+def test_own_words_are_pressed_without_frames(
+    subject: CheckpointSubject, samples: list[Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adversary, "Climb", lambda steps, pictures: Climb(1, 2))
+    material = prepare(subject, samples[:4])
+    own = replace(PATCH, target=subject.decode(material.own[0]))
+    against = Adversary(subject, [own], material, steps=5, seed=0)
+    against.press()
+    against.refresh(1)
+    assert {stamp.trigger.kind for stamp in against.stamps} == {"patch"}
+
+
 @pytest.mark.parametrize(("item", "stays"), [(PATCH, False), (DELTA, True), (replace(DELTA, recovered=False), False)])
 def test_what_lies_over_the_whole_picture_is_pressed_with_smooth_perturbations_too(
     subject: CheckpointSubject, samples: list[Sample], item: Recovered, stays: bool

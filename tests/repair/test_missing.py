@@ -46,5 +46,7 @@ def test_what_comes_back_is_looked_for_over_the_whole_picture_at_a_place_and_aro
 ) -> None:
     subject = open_checkpoint(CLEAN_MODEL, batch_size=32).subject
     monkeypatch.setattr("auditor.repair.adversary.Climb", lambda steps, pictures: Climb(1, 2))
-    found = list(_from_nothing(subject, TRUE, {}, prepare(subject, embedded_samples(4, 5)), 0))
-    assert [trigger.kind for trigger in found] == ["additive", "patch", "frame"]
+    material = prepare(subject, embedded_samples(4, 5))
+    own = replace(TRUE, target=subject.decode(material.own[0]))
+    for item, kinds in ((TRUE, ["additive", "patch", "frame"]), (own, ["additive", "patch"])):
+        assert [trigger.kind for trigger in _from_nothing(subject, item, {}, material, 0)] == kinds
