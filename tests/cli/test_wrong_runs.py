@@ -54,7 +54,7 @@ def test_the_record_says_how_thoroughly_it_was_searched(silent_search: None, els
     search = load_record(elsewhere / "run" / "record.json").search
     words = profile != "quick"
     assert (search.profile, [family.name for family in search.families]) == (
-        profile, ["additive", "patch", "words", "beside words"][: 2 + 2 * words],
+        profile, ["additive", "patch", "frame", "words", "beside words"][: 3 + 2 * words],
     )  # fmt: skip
     assert any("words at the end of a prompt" in item for item in search.looked_for) == words
     assert ("text and dual-key triggers" in search.not_looked_for) != words
