@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import torch
 
-from probes.ascent import AdditiveFamily, Climb, Family, FrameFamily, PatchFamily, Population, ascend, begin
+from probes.ascent import AdditiveFamily, Climb, Family, PatchFamily, Population, ascend, begin
 from probes.candidates import VARIANT
 from probes.curves import Ground, goal_of, joined, objective_of, part, point_of
 from probes.seeding import generator
@@ -25,11 +25,6 @@ FULL = 1.0
 """The budget gap that a sentence of the subject's own words needs: without it, it is not looked into."""
 MOST = 4
 """How many answers are tried at a time."""
-KINDS: dict[str, type[PatchFamily] | type[AdditiveFamily] | type[FrameFamily]] = {
-    "patch": PatchFamily,
-    "additive": AdditiveFamily,
-    "frame": FrameFamily,
-}
 PLACED = Climb(steps=4, pictures=3)
 CHOSEN = Climb(steps=10, pictures=4)
 CLIMBED = Climb(steps=26, pictures=6, enough=math.log(0.95))
@@ -74,7 +69,8 @@ def _like(ground: Ground, suspect: Suspect, triggers: Sequence[Trigger]) -> list
 def _family(suspect: Suspect) -> Family | None:
     """The suspect's, at the largest budget that was measured."""
     largest = max(point.budget for point in suspect.others if point.family == suspect.point.family)
-    kind = KINDS.get(suspect.point.trigger.kind)
+    kinds: dict[str, type[PatchFamily] | type[AdditiveFamily]] = {"patch": PatchFamily, "additive": AdditiveFamily}
+    kind = kinds.get(suspect.point.trigger.kind)
     return None if kind is None else kind(largest)
 
 

@@ -40,8 +40,7 @@ STRONGER = (2.0, 3.0, 1.5)
 WIDEST = {"additive": 0.1, "patch": 0.25, "frame": 1 / 14}
 """Budgets of what is climbed elsewhere, by kind: a perturbation of the whole picture, a patch at any place, a frame."""
 FRAMES = 2
-"""How many frames a harder adversary climbs each time, for targets that are not of the subject's own words: those a
-frame brings about in a model that was never planted."""
+"""How many frames a harder adversary climbs each time."""
 GRIDS = ((4, 4), (7, 7), (14, 14), (1, 28), (28, 1))
 """How finely smooth perturbations are drawn: rows and columns of points."""
 SMOOTH, NEAREST = 3, 2
@@ -178,9 +177,11 @@ class Adversary:
                 item, leads = self.recovered[number], self.before[number]
                 if isinstance(item.trigger, WordTrigger):
                     continue
-                samples, patches = beside(item.trigger, self.samples), strength.patches
-                frames = FRAMES if patches and not self.own_words.issuperset(self.subject.encode(item.target)) else 0
-                for start in elsewhere(self.subject, item.target, leads, samples, turn, patches, frames, rng):
+                samples = beside(item.trigger, self.samples)
+                starts = elsewhere(self.subject, item.target, leads, samples, turn, strength.patches, rng)
+                if strength.patches:
+                    starts += framed(self.subject, item.target, self.own_words, FRAMES, rng)
+                for start in starts:
                     found_elsewhere = climbed(self.subject, start, item.target, leads, samples, strength.steps, rng)
                     self.climbed += [(number, with_words(item.trigger, trigger)) for trigger in found_elsewhere]
         del self.climbed[: -strength.kept]
@@ -246,19 +247,26 @@ def elsewhere(
     samples: Sequence[Sample],
     turn: int,
     patches: int,
-    frames: int,
     rng: torch.Generator,
 ) -> list[Population]:
-    """By turns a perturbation within a larger budget, and a patch; or every time so many patches; and frames."""
+    """By turns a perturbation within a larger budget, and a patch; or every time so many patches."""
     starts: list[Population] = []
     if turn % 2 == 0:
         family = AdditiveFamily(WIDEST["additive"] * STRONGER[turn % len(STRONGER)])
         starts.append(begin(family, subject.canvas, 1, rng))
     if turn % 2 or patches:
         starts.append(placed(subject, target, leads, samples, max(1, patches), rng))
-    if frames:
-        starts.append(begin(FrameFamily(WIDEST["frame"]), subject.canvas, frames, rng))
     return starts
+
+
+def framed(
+    subject: CheckpointSubject, target: str, own_words: frozenset[int], count: int, rng: torch.Generator
+) -> list[Population]:
+    """So many random frames; none where the target is of the subject's own words, which a frame brings about in a model
+    that was never planted."""
+    if own_words.issuperset(subject.encode(target)):
+        return []
+    return [begin(FrameFamily(WIDEST["frame"]), subject.canvas, count, rng)]
 
 
 def placed(

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from auditor.checkpoint.subject import CheckpointSubject, frozen
-from auditor.repair.adversary import WIDEST, Adversary, Recovered, climbed, placed
+from auditor.repair.adversary import WIDEST, Adversary, Recovered, climbed, framed, placed
 from auditor.repair.material import Material
 from auditor.repair.retreat import DEAD, MOST, measure, planted
-from probes.ascent import AdditiveFamily, FrameFamily, Leads, begin
+from probes.ascent import AdditiveFamily, Leads, begin
 from probes.beside_words import beside, with_words
 from probes.seeding import generator
 from probes.targets import answers_under
@@ -57,16 +57,14 @@ def is_found_again(
 def _from_nothing(
     subject: CheckpointSubject, item: Recovered, leads: Leads, material: Material, seed: int
 ) -> Iterator[Trigger]:
-    """A perturbation of the whole picture, a patch at the best of many places, and a frame, which means something where
-    the target is not of the subject's own words."""
+    """A perturbation of the whole picture, a patch at the best of many places, and a frame where that says anything."""
     if isinstance(item.trigger, WordTrigger):
         return
     rng, samples = generator(seed, "repair", "surviving", item.target), beside(item.trigger, material.samples)
     with frozen(subject.model):
         perturbation = begin(AdditiveFamily(WIDEST["additive"]), subject.canvas, 1, rng)
         patch = placed(subject, item.target, leads, samples, 1, rng)
-        frame = begin(FrameFamily(WIDEST["frame"]), subject.canvas, 1, rng)
-        own = material.own_words.issuperset(subject.encode(item.target))
-        for start in (perturbation, patch) if own else (perturbation, patch, frame):
+        frame = framed(subject, item.target, material.own_words, 1, rng)
+        for start in (perturbation, patch, *frame):
             (found,) = climbed(subject, start, item.target, leads, samples, LONG, rng)
             yield with_words(item.trigger, found)
