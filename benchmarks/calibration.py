@@ -9,6 +9,8 @@ Development models alone: a table of test negatives would be tried on the models
 import argparse
 import csv
 import json
+import shlex
+import sys
 from pathlib import Path
 
 from auditor.checkpoint.opening import open_checkpoint
@@ -41,7 +43,7 @@ def main() -> None:
         "search": search_digest(chosen.profile),
         "pool": chosen.pool,
         "held_out": chosen.held_out,
-        "made_by": f"python benchmarks/calibration.py {chosen.models} {chosen.base} {chosen.out}",
+        "made_by": shlex.join(["python", *sys.argv]),
         "statistics": {f"{row['name']}/{row['seed']}": round(float(row["score"]), 6) for row in negatives},
     }
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
