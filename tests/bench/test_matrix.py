@@ -190,6 +190,14 @@ def test_the_matrix_of_words_asks_for_a_probe_that_searches_them() -> None:
     assert probe_of({"restarts": 3}).words is None and probe_of({"profile": "standard"}).words is not None
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("matrix-*.toml")), ids=lambda path: path.stem)
+def test_every_matrix_of_ours_can_be_run(path: Path) -> None:
+    matrix, items = prepare(path)
+    kinds = {item.settings["kind"] for item in items}
+    assert {"plant", "detect"} <= kinds
+    assert not set(matrix.seeds.development) & set(matrix.seeds.test)
+
+
 def test_lines_are_found_in_tables_of_tables() -> None:
     text = 'a = 1\n[[b]]\nname = "x"\n[[b]]\nname = "y"\n[b.c]\nd = 1\n[e.f]\ng = 2\n'
     assert find_line(text, ("a",)) == 1
