@@ -14,10 +14,14 @@ from auditor.cli.main import app
 from reports.record import AuditRecord
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+]
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-PATH = re.compile(r"`((?:auditor|reports|probes|tests|docs|benchmarks)/[\w./*-]*)`")
+PATH = re.compile(r"`((?:auditor|reports|probes|tests|docs|benchmarks|results)/[\w./*-]*)`")
 
 
 def blocks(text: str, language: str = "") -> Iterator[str]:
@@ -67,7 +71,7 @@ def test_commands_and_their_options_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_paths_exist(document: Path) -> None:
     named = PATH.findall(document.read_text("utf-8"))
-    assert [path for path in named if not list(ROOT.glob(path))] == []
+    assert [path for path in named if not [*ROOT.glob(path), *document.parent.glob(path)]] == []
 
 
 def test_the_example_policy_is_one(tmp_path: Path) -> None:
